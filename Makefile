@@ -1,0 +1,68 @@
+# Every target sets up what it needs: an environment in .venv, the locked packages, generated code, the compiled core.
+# What has not changed is not done again (tools/prepare.py).
+
+PYTHON ?= python3
+BIN := .venv/bin
+export PYTHONPATH := $(CURDIR)
+PREPARE = @command -v $(PYTHON) >/dev/null || { echo "onevoice: no $(PYTHON) found: install Python 3.11 or newer" >&2; exit 1; }; \
+	env -u PYTHONPATH $(PYTHON) tools/prepare.py
+# The debug copy comes first on the path of every process, and no process puts its own folder before it.
+DEBUG_ENV = env ONEVOICE_BUILD_MODE=debug PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/build/debug/lib:$(CURDIR)
+COMPILED = $(subst /,.,$(basename $(shell find core edge hub -name '*.pyx' | sort)))
+ARGS ?=
+
+.PHONY: help run build test lint format types debug bench bench-full lock clean
+
+help:  ## show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+
+run:  ## set up and start the shop, two edges, the hub and the console (Ctrl-C stops them)
+	$(PREPARE)
+	@exec $(BIN)/python -m examples.shop.run $(ARGS)
+
+build:  ## set up, and compile again what has changed
+	$(PREPARE)
+
+test:  ## run the tests on the release build (ARGS="tests/core -k name" for some)
+	$(PREPARE) --browser
+	$(BIN)/pytest $(ARGS)
+
+lint:  ## ruff and cython-lint
+	$(PREPARE)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint core edge hub
+
+format:  ## let ruff rewrite what it can
+	$(PREPARE)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types:  ## mypy --strict, and the stubs of the compiled modules against the modules
+	$(PREPARE)
+	$(BIN)/mypy core edge hub
+	$(BIN)/stubtest --mypy-config-file pyproject.toml --allowlist tools/stubtest-allowlist.txt \
+		--ignore-unused-allowlist $(COMPILED)
+
+debug:  ## compile with every check on and run the tests on that build
+	$(PREPARE) --debug --browser
+	$(DEBUG_ENV) $(BIN)/pytest $(ARGS)
+
+bench:  ## run the benchmarks and their gates (4 minutes at most)
+	$(PREPARE)
+	$(BIN)/pytest benchmarks $(ARGS)
+
+bench-full:  ## the benchmarks on large sets and against peers (by hand)
+	$(PREPARE)
+	ONEVOICE_BENCH_FULL=1 $(BIN)/pytest benchmarks $(ARGS)
+
+lock:  ## renew requirements/ from pyproject.toml (UPGRADE=1 takes the newest of everything)
+	$(PREPARE)
+	tools/lock.sh
+
+clean:  ## start over: remove everything that make has made
+	rm -rf .run .venv .stamps build dist onevoice.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -f benchmarks/results.json
+	find core edge hub -name '*.so' -exec rm -f {} +
+	find protos \( -name '*_pb2*.py' -o -name '*_pb2*.pyi' \) -exec rm -f {} +
+	find core edge hub protos tests benchmarks examples tools -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

@@ -1,0 +1,3 @@
+from typing import Literal
+
+BUILD_MODE: Literal["release", "debug"]

@@ -1,0 +1,103 @@
+"""Experiments and holdouts: who belongs where, by hash (docs/decisions/0002-decision.md, steps 2 and 4)."""
+
+cimport cython
+from libc.stdint cimport int32_t, uint32_t
+
+from core._types cimport octet_t
+from core.hashing cimport bucket_c
+from core.memory cimport Pool
+
+cdef enum:
+    UNIT_KEY_SIZE = 16
+
+
+@cython.final
+cdef class Experiments:
+    """The experiments and holdouts of one bundle, already checked; `slot_names`: name -> dense number."""
+
+    def __cinit__(self, list experiments not None, list holdouts not None, dict slot_names not None):
+        self._pool = Pool()
+        self.experiments = <Experiment*>self._pool.take(len(experiments), sizeof(Experiment))
+        self.holdouts = <Holdout*>self._pool.take(len(holdouts), sizeof(Holdout))
+        for i, experiment in enumerate(experiments):
+            self._build(&self.experiments[<size_t>i], experiment, slot_names)
+        for i, holdout in enumerate(holdouts):
+            self.holdouts[<size_t>i].salt = self._salt(holdout.salt)
+            self.holdouts[<size_t>i].share = holdout.share
+
+    def __reduce__(self):
+        raise TypeError("Experiments hold addresses and cannot be pickled")
+
+    cdef Salt _salt(self, str text) except *:
+        cdef bytes encoded = text.encode()
+        cdef Salt salt
+        salt.text = <const octet_t*>self._pool.copy(encoded)
+        salt.size = <size_t>len(encoded)
+        return salt
+
+    cdef int _build(self, Experiment* target, experiment, dict slot_names) except -1:
+        cdef Variant* variants = <Variant*>self._pool.take(len(experiment.variants), sizeof(Variant))
+        target.salt = self._salt(experiment.salt)
+        target.traffic_salt = self._salt(experiment.salt + ":traffic")
+        target.layer = self._salt(experiment.layer)
+        target.layer_from = experiment.layer_from
+        target.layer_to = experiment.layer_to
+        target.traffic = experiment.traffic
+        target.rule = experiment.eligibility
+        target.variants = variants
+        target.variant_count = <uint32_t>len(experiment.variants)
+        for i, variant in enumerate(experiment.variants):
+            self._build_variant(&variants[<size_t>i], variant, slot_names)
+        return 0
+
+    cdef int _build_variant(self, Variant* target, variant, dict slot_names) except -1:
+        cdef Override* overrides = <Override*>self._pool.take(len(variant.blocks), sizeof(Override))
+        cdef uint32_t* offers = <uint32_t*>self._pool.take(len(variant.offers or ()), sizeof(uint32_t))
+        target.upper = variant.upper
+        target.limited = variant.offers is not None
+        for i, offer in enumerate(sorted(variant.offers or ())):
+            offers[<size_t>i] = offer
+        target.offers = offers
+        target.offer_count = <uint32_t>len(variant.offers or ())
+        for name, block in sorted(variant.blocks.items()):
+            if name in slot_names:  # a slot that no placement has cannot be filled
+                overrides[target.override_count].slot_name = slot_names[name]
+                overrides[target.override_count].block = block
+                target.override_count += 1
+        target.overrides = overrides
+        return 0
+
+    cdef int32_t assign(self, uint32_t experiment, const octet_t* unit_key) noexcept nogil:
+        cdef const Experiment* e = &self.experiments[experiment]
+        cdef uint32_t drawn, i
+        if e.layer.size:
+            drawn = _bucket(e.layer, unit_key)
+            if drawn < e.layer_from or drawn >= e.layer_to:
+                return -1
+        if _bucket(e.traffic_salt, unit_key) >= e.traffic:
+            return -1
+        drawn = _bucket(e.salt, unit_key)
+        for i in range(e.variant_count):
+            if drawn < e.variants[i].upper:
+                return <int32_t>i
+        return -1
+
+    cdef bint held_out(self, uint32_t holdout, const octet_t* unit_key) noexcept nogil:
+        return _bucket(self.holdouts[holdout].salt, unit_key) < self.holdouts[holdout].share
+
+
+cdef inline uint32_t _bucket(Salt salt, const octet_t* unit_key) noexcept nogil:
+    return bucket_c(salt.text, salt.size, unit_key, UNIT_KEY_SIZE)
+
+
+cdef bint contains(const uint32_t* ascending, uint32_t count, uint32_t wanted) noexcept nogil:
+    cdef uint32_t low = 0
+    cdef uint32_t high = count
+    cdef uint32_t middle
+    while low < high:
+        middle = (low + high) >> 1
+        if ascending[middle] < wanted:
+            low = middle + 1
+        else:
+            high = middle
+    return low < count and ascending[low] == wanted

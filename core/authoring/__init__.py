@@ -1,0 +1,74 @@
+"""Authoring: the catalogue as people write it, and its faults."""
+
+import msgspec
+
+from core.authoring.faults import (
+    CatalogueError,
+    Fault,
+    Faults,
+    NoPlaces,
+    Path,
+    Place,
+    Places,
+    render_path,
+    shown,
+)
+from core.authoring.types import (
+    Attribute,
+    Block,
+    Cap,
+    Event,
+    Experiment,
+    Governance,
+    Holdout,
+    Layer,
+    Model,
+    Offer,
+    Placement,
+    Purpose,
+    Rule,
+    Segment,
+    Settings,
+)
+
+__all__ = [
+    "Catalogue",
+    "CatalogueError",
+    "Fault",
+    "Faults",
+    "NoPlaces",
+    "Path",
+    "Place",
+    "Places",
+    "render_path",
+    "shown",
+]
+
+
+class Catalogue(msgspec.Struct, kw_only=True):
+    """Everything that people author, from all files together; lists in the order of the files.
+
+    `faults` are those of the form, found while reading; the compiler reports them with its own. What has
+    such a fault is left out of the lists and its id kept in `malformed` by kind, so that references to it
+    are not faults as well. `unread`: some file could not be read at all.
+    """
+
+    governance: Governance | None = None
+    settings: Settings = Settings()
+    attributes: list[Attribute] = []
+    purposes: list[Purpose] = []
+    placements: list[Placement] = []
+    blocks: list[Block] = []
+    offers: list[Offer] = []
+    segments: list[Segment] = []
+    rules: list[Rule] = []
+    caps: list[Cap] = []
+    experiments: list[Experiment] = []
+    layers: list[Layer] = []
+    holdouts: list[Holdout] = []
+    models: list[Model] = []
+    events: list[Event] = []
+    places: Places = NoPlaces()
+    faults: list[Fault] = []
+    malformed: dict[str, set[str]] = {}
+    unread: bool = False

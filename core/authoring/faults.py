@@ -1,0 +1,107 @@
+"""Faults of a catalogue: where, what was expected, what came. All of them are reported at once."""
+
+from typing import Final, NamedTuple, NoReturn, Protocol
+
+from core.errors import CoreError
+
+#: Faults beyond this are counted, not listed.
+FAULTS_MAX: Final = 20_000
+GOT_LENGTH_MAX: Final = 120
+
+#: The way to a value: kind, index into the catalogue's list of that kind, field, and so on.
+Path = tuple[str | int, ...]
+
+
+class Fault(NamedTuple):
+    """One thing that is wrong in a catalogue. Line and column count from 1; 0 means unknown."""
+
+    file: str
+    line: int
+    path: str  # "$.offers[2].eligibility", the index as in the file
+    expected: str
+    got: str
+    column: int = 0
+
+    def __str__(self) -> str:
+        where = ":".join(str(part) for part in (self.file, self.line, self.column) if part)
+        return f"{where}: expected {self.expected}, got {self.got} at {self.path}".removeprefix(": ")
+
+
+def _order(fault: Fault) -> tuple[str, int, int, str, str, str]:
+    return (fault.file, fault.line, fault.column, fault.path, fault.expected, fault.got)
+
+
+class CatalogueError(CoreError):
+    """The catalogue has faults; `faults` holds them in order of file and line, `count` says how many there
+    are in all."""
+
+    def __init__(self, faults: list[Fault], count: int | None = None) -> None:
+        self.faults = sorted(faults, key=_order)
+        self.count = len(faults) if count is None else count
+        first = self.faults[0]
+        more = f" (and {self.count - 1} more)" if self.count > 1 else ""
+        super().__init__(f"{first}{more}", path=first.path, expected=first.expected, got=first.got)
+
+
+class Place(NamedTuple):
+    """Where a value was written."""
+
+    file: str
+    line: int
+    column: int
+    path: str
+
+
+class Places(Protocol):
+    """Knows where the values of a catalogue were written."""
+
+    def locate(self, path: Path) -> Place:
+        """Return the place of a value, or of the nearest thing around it."""
+
+    def locate_inside(self, path: Path, line: int, column: int) -> Place:
+        """Return the place of a line and column (from 1) inside a text value."""
+
+
+class NoPlaces:
+    """For catalogues that were not read from files."""
+
+    def locate(self, path: Path) -> Place:
+        return Place("", 0, 0, render_path(path))
+
+    def locate_inside(self, path: Path, line: int, column: int) -> Place:
+        return Place("", line, column, render_path(path))
+
+
+class Faults:
+    """Collects the faults of one catalogue."""
+
+    def __init__(self, places: Places, found: list[Fault]) -> None:
+        self.places = places
+        self.found = list(found)
+        self.count = len(found)
+
+    def add(self, path: Path, expected: str, got: str) -> None:
+        self._add(self.places.locate(path), expected, got)
+
+    def add_inside(self, path: Path, line: int, column: int, expected: str, got: str) -> None:
+        """Add a fault inside a text value, such as an expression."""
+        self._add(self.places.locate_inside(path, line, column), expected, got)
+
+    def _add(self, place: Place, expected: str, got: str) -> None:
+        self.count += 1
+        if self.count <= FAULTS_MAX:
+            self.found.append(Fault(place.file, place.line, place.path, expected, got, place.column))
+
+    def raise_all(self) -> NoReturn:
+        raise CatalogueError(self.found, self.count)
+
+
+def render_path(path: Path) -> str:
+    """The way to a value as people read it: `$.offers[2].blocks.headline`."""
+    return "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+
+
+def shown(value: object) -> str:
+    """A value as a fault shows it: its repr, cut."""
+    text = repr(value)
+    return text if len(text) <= GOT_LENGTH_MAX else text[: GOT_LENGTH_MAX - 3] + "..."

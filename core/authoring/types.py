@@ -1,0 +1,322 @@
+"""What people write: every kind of object of a catalogue, as types (docs/catalogue.md is the reference for
+them).
+
+A catalogue is any number of YAML files; the keys of `CatalogueFile` are the kinds. The types check form;
+the compiler checks meaning. Durations, timestamps and expressions stay the text that was written:
+`core.authoring.text` and `core.cel` read them.
+"""
+
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+ID_PATTERN: Final = "^[a-z0-9][a-z0-9._-]{0,79}$"
+#: No word that is a value or operator in expressions.
+NAME_PATTERN: Final = "^(?!(true|false|null|in)$)[a-z_][a-z0-9_]{0,79}$"
+DURATION_PATTERN: Final = "^[0-9]{1,15}(ms|s|m|h|d)$"
+TIMESTAMP_PATTERN: Final = (
+    "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$"
+)
+EXPRESSION_LENGTH_MAX: Final = 4_096
+TEXT_LENGTH_MAX: Final = 2_048
+PRIORITY_MAX: Final = 1_000_000
+WEIGHT_MAX: Final = 1_000_000
+CAP_MAX: Final = 1_000_000
+
+
+def _text(pattern: str, description: str) -> msgspec.Meta:
+    return msgspec.Meta(pattern=pattern, description=description)
+
+
+Id = Annotated[str, _text(ID_PATTERN, "lower-case letters, digits, '.', '_' and '-', at most 80")]
+Name = Annotated[
+    str, _text(NAME_PATTERN, "a name usable in expressions: lower-case letters, digits and '_', at most 80")
+]
+EventName = Annotated[str, msgspec.Meta(min_length=1, max_length=128, description="an event's name")]
+Duration = Annotated[str, _text(DURATION_PATTERN, 'a duration such as "90d", "36h", "15m", "1s" or "500ms"')]
+Timestamp = Annotated[str, _text(TIMESTAMP_PATTERN, "a time in RFC 3339, such as 2026-11-23T17:43:29Z")]
+Expression = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1, max_length=EXPRESSION_LENGTH_MAX, description="a CEL expression (docs/expressions.md)"
+    ),
+]
+Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0, description="a share of all, from 0 to 1")]
+Text = Annotated[str, msgspec.Meta(max_length=TEXT_LENGTH_MAX)]
+Path = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=256, description="a dotted path, such as product.category")
+]
+AttributeName = Annotated[
+    str,
+    _text(
+        "^(profile|context)\\.[a-z_][a-z0-9_]{0,79}$",
+        "an attribute as in expressions: profile.ID or context.ID",
+    ),
+]
+ReadableName = Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
+
+Role = Literal["owner", "editor", "approver", "publisher", "legal"]
+AttributeType = Literal["bool", "int", "float", "string", "timestamp", "strings"]
+Function = Literal["count", "sum", "last", "first", "min", "max", "strings"]
+SlotType = Literal["text", "url", "number", "bool"]
+RuleKind = Literal["suppression", "exclusion", "brand_safety"]
+Scalar = bool | int | float | str
+
+
+class _Authored(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class _Owned(_Authored, kw_only=True, frozen=True):
+    """Everything that can be published has exactly one owner."""
+
+    id: Id
+    owner: Id
+    description: Text = ""
+
+
+class Person(_Authored, kw_only=True, frozen=True):
+    """Someone who works on the catalogue."""
+
+    id: Id
+    name: Text = ""
+    roles: Annotated[list[Role], msgspec.Meta(min_length=1)]
+
+
+class Governance(_Authored, kw_only=True, frozen=True):
+    """Who may own, edit, approve and publish; `approvals` says how many people must approve a revision."""
+
+    approvals: Annotated[int, msgspec.Meta(ge=1, le=10)] = 1
+    people: Annotated[list[Person], msgspec.Meta(min_length=1)]
+
+
+class Settings(_Authored, kw_only=True, frozen=True):
+    """`stale_after`: age at which a profile record counts as stale. `behaviour_purposes`: any one granted
+    lets behaviour shape the profile."""
+
+    stale_after: Duration = "30d"
+    behaviour_purposes: list[Id] = msgspec.field(default_factory=lambda: ["analytics", "personalization"])
+
+
+class Source(_Authored, kw_only=True, frozen=True):
+    """How events make an attribute: either `trait`, or `events` with a `function` over them."""
+
+    trait: Path | None = None
+    events: list[EventName] = []
+    function: Function | None = None
+    property: Path | None = None
+    where: dict[Path, Scalar | list[Scalar]] = {}
+    window: Duration | None = None
+    half_life: Duration | None = None
+    granularity: Duration | None = None
+    resets: list[EventName] = []
+    subtract: list[EventName] = []
+
+
+class Attribute(_Authored, kw_only=True, frozen=True):
+    """A declared attribute: `profile.ID`, or `context.ID` if its source is the request's context.
+
+    `source: score` is written by the hub's models and absent past its time to live.
+    """
+
+    id: Name
+    owner: Id
+    description: Text = ""
+    type: AttributeType
+    edge: bool = False
+    default: bool | int | float | str | list[str] | None = None
+    source: Source | Literal["context", "score"]
+
+
+class Purpose(_Owned, kw_only=True, frozen=True):
+    """A named use of data that a consent covers; with `gpc` the Global Privacy Control header denies it."""
+
+    gpc: bool = False
+
+
+class Placement(_Owned, kw_only=True, frozen=True):
+    """A named slot on a channel. `purpose: none` never uses the profile. A fallback of null leaves the slot
+    out."""
+
+    channel: Id
+    purpose: Id
+    answered_at: Literal["edge", "hub"] = "edge"
+    deadline: Duration = "100ms"
+    max_age: Duration | None = None
+    allow_repeat: bool = False
+    slots: Annotated[dict[Id, SlotType], msgspec.Meta(min_length=1, max_length=64)]
+    fallback: dict[Id, Id | None]
+
+
+class Block(_Owned, kw_only=True, frozen=True):
+    """A piece of content: a constant `value`, or an attribute's value (with `value` as its default) between
+    prefix and suffix."""
+
+    type: SlotType
+    value: bool | int | float | Text | None = None
+    attribute: AttributeName | None = None
+    prefix: Text = ""
+    suffix: Text = ""
+    tags: list[Id] = []
+
+
+class Weight(_Authored, kw_only=True, frozen=True):
+    """A context weight: multiplies the score when its expression holds."""
+
+    when: Expression
+    factor: Annotated[float, msgspec.Meta(ge=0.0, le=1e9)]
+
+
+class Treatment(_Authored, kw_only=True, frozen=True):
+    """The offer's rendering for one placement."""
+
+    id: Id
+    placement: Id
+    blocks: dict[Id, Id]
+
+
+class Offer(_Owned, kw_only=True, frozen=True):
+    """What may be proposed."""
+
+    tags: list[Id] = []
+    priority: Annotated[int, msgspec.Meta(ge=-PRIORITY_MAX, le=PRIORITY_MAX)] = 0
+    value: Annotated[float, msgspec.Meta(ge=0.0, le=1e12)] = 1.0
+    lever: Annotated[float, msgspec.Meta(ge=0.0, le=1e9)] = 1.0
+    valid_from: Timestamp | None = None
+    valid_until: Timestamp | None = None
+    eligibility: Expression | None = None
+    model: Id | None = None
+    weights: list[Weight] = []
+    exclusive_group: Id | None = None
+    treatments: list[Treatment] = []
+
+
+class Segment(_Authored, kw_only=True, frozen=True):
+    """A rule-defined set of profiles, `segment.ID` in expressions."""
+
+    id: Name
+    owner: Id
+    description: Text = ""
+    when: Expression
+
+
+class AppliesTo(_Authored, kw_only=True, frozen=True):
+    """Which offers a rule or cap applies to: any that one of the lists names; none of them: every offer."""
+
+    offers: list[Id] = []
+    tags: list[Id] = []
+    placements: list[Id] = []
+
+
+class RuleAppliesTo(AppliesTo, kw_only=True, frozen=True):
+    """As for a cap; with `block_tags` (and nothing else) the rule looks at the content that was put in."""
+
+    block_tags: list[Id] = []
+
+
+class Rule(_Owned, kw_only=True, frozen=True):
+    """A hard rule that blocks when its expression holds, or when it cannot be known."""
+
+    kind: RuleKind
+    when: Expression
+    applies_to: RuleAppliesTo = RuleAppliesTo()
+    reason: Literal["suppressed", "open_ticket"] | None = None
+
+
+class Cap(_Owned, kw_only=True, frozen=True):
+    """At most `max` displays within the window, of one offer or of all that it applies to."""
+
+    max: Annotated[int, msgspec.Meta(ge=0, le=CAP_MAX)]
+    window: Duration
+    per: Literal["offer", "all"] = "offer"
+    channels: list[Id] = []
+    applies_to: AppliesTo = AppliesTo()
+    when: Expression | None = None
+
+
+class Variant(_Authored, kw_only=True, frozen=True):
+    """One arm. `offers` restricts the candidates; `blocks` (slot to block) replaces content."""
+
+    id: Id
+    weight: Annotated[int, msgspec.Meta(ge=1, le=WEIGHT_MAX)]
+    offers: list[Id] | None = None
+    blocks: dict[Id, Id] = {}
+
+
+class Experiment(_Owned, kw_only=True, frozen=True):
+    """A comparison by random assignment. In a layer, `range` says which part of it is this experiment's."""
+
+    salt: ReadableName | None = None
+    layer: Id | None = None
+    range: tuple[Share, Share] | None = None
+    traffic: Share = 1.0
+    eligibility: Expression | None = None
+    placements: Annotated[list[Id], msgspec.Meta(min_length=1)]
+    variants: Annotated[list[Variant], msgspec.Meta(min_length=1, max_length=64)]
+
+
+class Layer(_Owned, kw_only=True, frozen=True):
+    """A slice of traffic in which experiments exclude each other."""
+
+    salt: ReadableName | None = None
+
+
+class Holdout(_Owned, kw_only=True, frozen=True):
+    """Units kept out of personalization, in the listed placements or in all."""
+
+    salt: ReadableName | None = None
+    share: Share
+    placements: list[Id] = []
+
+
+class Feature(_Authored, kw_only=True, frozen=True):
+    """One term of a model. A string attribute needs `equals`."""
+
+    attribute: AttributeName
+    weight: float
+    missing: float = 0.0
+    equals: Text | None = None
+
+
+class Model(_Owned, kw_only=True, frozen=True):
+    """intercept + sum of weight * feature; `logistic` puts that through the logistic function."""
+
+    kind: Literal["linear", "logistic"]
+    intercept: float = 0.0
+    features: Annotated[list[Feature], msgspec.Meta(max_length=4_096)] = []
+
+
+class Event(_Authored, kw_only=True, frozen=True):
+    """A canonical event name, and other spellings of it. Naming a known event adds aliases to it."""
+
+    name: EventName
+    owner: Id
+    aliases: list[EventName] = []
+    description: Text = ""
+
+
+class CatalogueFile(_Authored, kw_only=True, frozen=True):
+    """One YAML file: every key is a kind, and every kind may come in any number of files."""
+
+    governance: Governance | None = None
+    settings: Settings | None = None
+    attributes: list[Attribute] = []
+    purposes: list[Purpose] = []
+    placements: list[Placement] = []
+    blocks: list[Block] = []
+    offers: list[Offer] = []
+    segments: list[Segment] = []
+    rules: list[Rule] = []
+    caps: list[Cap] = []
+    experiments: list[Experiment] = []
+    layers: list[Layer] = []
+    holdouts: list[Holdout] = []
+    models: list[Model] = []
+    events: list[Event] = []
+
+
+#: Kinds of which there is one object, and kinds that are lists, in the order of `CatalogueFile`.
+SINGLE_KINDS: Final[tuple[str, ...]] = ("governance", "settings")
+LIST_KINDS: Final[tuple[str, ...]] = tuple(
+    name for name in CatalogueFile.__struct_fields__ if name not in SINGLE_KINDS
+)

@@ -1,0 +1,313 @@
+"""The bundle on the wire: what the compiler writes and the engine loads (docs/decisions/0004-bundle-and-
+tables.md).
+
+One MessagePack document of positional arrays behind an 8-byte head. Every `int` that names another object
+is an index into the list
+that holds it, -1 for none; every `ref` is an index into the literal array (see `Tables`).
+"""
+
+import hashlib
+import struct
+from typing import Final
+
+import msgspec
+
+from core.errors import BundleError
+
+MAGIC: Final = b"OV1B\x01\x00\x00\x00"
+BUNDLE_BYTES_MAX: Final = 64 * 1024 * 1024
+
+# Attribute and value types. 1 to 6 are also the record's slot kinds.
+BOOL, INT, FLOAT, STRING, TIMESTAMP, STRINGS = 1, 2, 3, 4, 5, 6
+
+# How an attribute is read from the record.
+READ_PLAIN, READ_TOTAL, READ_BUCKETS, READ_SCORE, READ_CONTEXT = 0, 1, 2, 3, 4
+
+# Condition operators.
+OP_CONSTANT = 0  # condition 0 only: literal 0 is true, literal 1 is false
+# lo <= key(attribute) <= hi; keys are int64: ints, bools, timestamps as they are, floats order-preserving
+# (float_key)
+OP_RANGE = 1
+OP_STRING_IN = 2  # attribute (string) equals one of `strings`
+OP_HAS = 3  # the record (or context) itself holds the attribute; never an error
+OP_CONTAINS, OP_STARTS, OP_ENDS = 4, 5, 6  # string attribute against strings[0]
+OP_ANY_IN = 7  # a strings attribute holds one of `strings`
+OP_PROGRAM = 8  # general evaluator: `program` leaves one bool
+
+# Node operators.
+NODE_AND, NODE_OR = 0, 1
+
+# General evaluator: a stack program, strict (any error is the result). (opcode, argument) pairs.
+P_ATTRIBUTE, P_INT, P_FLOAT, P_STRING, P_BOOL, P_TIMESTAMP, P_DURATION, P_NOW = 0, 1, 2, 3, 4, 5, 6, 7
+P_ADD, P_SUB, P_MUL, P_DIV, P_MOD, P_NEG = 10, 11, 12, 13, 14, 15
+P_EQ, P_NE, P_LT, P_LE, P_GT, P_GE = 20, 21, 22, 23, 24, 25
+P_SIZE, P_CONTAINS, P_STARTS, P_ENDS, P_IN = 30, 31, 32, 33, 34  # P_IN: string, strings attribute -> bool
+PROGRAM_STACK_MAX: Final = 32
+
+# Fold functions.
+F_COUNT, F_SUM, F_LAST, F_FIRST, F_MIN, F_MAX, F_STRINGS = 0, 1, 2, 3, 4, 5, 6
+
+# Guard kinds.
+SUPPRESSION, EXCLUSION, BRAND_SAFETY = 0, 1, 2
+
+PER_OFFER, PER_ALL = 0, 1
+ANSWERED_AT_EDGE, ANSWERED_AT_HUB = 0, 1
+MODEL_LINEAR, MODEL_LOGISTIC = 0, 1
+SLOT_TEXT, SLOT_URL, SLOT_NUMBER, SLOT_BOOL = 0, 1, 2, 3
+
+Scalar = bool | int | float | str
+
+
+class Attribute(msgspec.Struct, frozen=True, array_like=True):
+    """A declared attribute. `default`: bool, int (also timestamps, in ms), float, string, list of
+    strings, or None.
+    """
+
+    name: str  # "profile.orders_90d", "context.device"
+    type: int  # BOOL..STRINGS
+    reading: int  # READ_*
+    slot: int  # record slot; -1 for context
+    edge: bool
+    default: bool | int | float | str | list[str] | None
+    window_ms: int = 0  # strings: entries last seen at or before now - window are not read
+
+
+class Condition(msgspec.Struct, frozen=True, array_like=True):
+    """A distinct test with a true and a known plane: literal 2i is "definitely true", 2i+1 "definitely
+    false"; both 0: error.
+    """
+
+    op: int
+    attribute: int = -1
+    lo: int = 0
+    hi: int = 0
+    strings: list[str] = []
+    program: list[tuple[int, int | float | str | bool]] = []
+
+
+class Node(msgspec.Struct, frozen=True, array_like=True):
+    """AND or OR over earlier literals: conditions' literals, then nodes. Node i has literal index 2 *
+    len(conditions) + i.
+    """
+
+    op: int
+    inputs: list[int]
+
+
+class Rule(msgspec.Struct, frozen=True, array_like=True):
+    """A named expression. `true_ref`: literal that is 1 when definitely true; `false_ref`: 1 when
+    definitely false.
+    """
+
+    id: str  # "eligibility:spring-shoes", "suppression:open-ticket", ...
+    true_ref: int
+    false_ref: int
+    attributes: list[int]
+    text: str
+
+
+class Tables(msgspec.Struct, frozen=True, array_like=True):
+    """Conditions and nodes. Nodes [0, hot) decide; those after serve only the trace (the other plane of
+    each rule).
+    """
+
+    conditions: list[Condition]
+    nodes: list[Node]
+    hot: int
+
+
+class FoldRule(msgspec.Struct, frozen=True, array_like=True):
+    """How events feed one slot. `property`: dotted path in properties, or `traits.` + path; where: path
+    -> allowed plain values.
+    """
+
+    slot: int
+    function: int  # F_*
+    type: int  # value type of last/first/min/max; INT for count; INT or FLOAT for sum (FLOAT: millionths)
+    events: list[str]  # canonical names; empty only for traits ("Identify")
+    property: str = ""
+    where: dict[str, list[Scalar]] = {}
+    window_ms: int = 0
+    half_life_ms: int = 0
+    granularity_ms: int = 0  # > 0: buckets
+    resets: list[str] = []  # canonical names that reset the buckets
+    subtract: list[str] = []  # canonical names that count negatively
+
+
+class Purpose(msgspec.Struct, frozen=True, array_like=True):
+    id: str
+    slot: int
+    gpc: bool
+
+
+class Block(msgspec.Struct, frozen=True, array_like=True):
+    id: str
+    type: int  # SLOT_*
+    value: bool | int | float | str | None
+    attribute: int = -1
+    prefix: str = ""
+    suffix: str = ""
+    tags: list[str] = []
+
+
+class Placement(msgspec.Struct, frozen=True, array_like=True):
+    id: str
+    channel: str
+    purpose: int  # index into purposes, -1: none needed
+    answered_at: int
+    deadline_ms: int
+    max_age_ms: int  # 0: none
+    allow_repeat: bool
+    slots: list[tuple[str, int]]  # name, SLOT_*; output order
+    fallback: list[int]  # block per slot, -1: the slot is left out
+    treatments: list[int]  # candidates by offer id ascending
+
+
+class Treatment(msgspec.Struct, frozen=True, array_like=True):
+    """Guards and caps that apply to it are resolved here by the compiler, in id order; block-tag guards
+    are not (step 6c).
+    """
+
+    id: str
+    offer: int
+    placement: int
+    blocks: list[int]  # block per slot of the placement, -1: none
+    suppressions: list[int]  # guards
+    exclusions: list[int]
+    caps: list[int]
+    brand_safety: list[int]
+
+
+class Offer(msgspec.Struct, frozen=True, array_like=True):
+    id: str
+    tags: list[str]
+    priority: int
+    value: float
+    lever: float
+    valid_from_ms: int  # INT64_MIN: none
+    valid_until_ms: int  # INT64_MAX: none
+    eligibility: int  # rule, -1: always
+    model: int
+    weights: list[tuple[int, float]]  # (rule, factor)
+    exclusive_group: int  # dense number of the group, -1: none
+
+
+class Guard(msgspec.Struct, frozen=True, array_like=True):
+    id: str
+    kind: int
+    rule: int
+    reason: int  # index into core.reasons.REASONS
+    block_tags: list[str]  # non-empty: checked in step 6c against blocks listed in `blocks`
+    blocks: list[int]  # blocks that carry one of the tags
+
+
+class Cap(msgspec.Struct, frozen=True, array_like=True):
+    id: str
+    max: int
+    window_minutes: int
+    per: int
+    channels: list[str]
+    offers: list[int]  # offers it applies to (what `per: all` counts)
+    when: int  # rule, -1: always
+
+
+class Variant(msgspec.Struct, frozen=True, array_like=True):
+    id: str
+    upper: int  # cumulative bound in millionths
+    offers: list[int] | None  # None: no restriction
+    blocks: dict[str, int]  # slot name -> block
+
+
+class Experiment(msgspec.Struct, frozen=True, array_like=True):
+    id: str
+    salt: str
+    layer: str  # salt of the layer, "": none
+    layer_from: int
+    layer_to: int
+    traffic: int
+    eligibility: int  # rule
+    placements: list[int]
+    variants: list[Variant]
+
+
+class Holdout(msgspec.Struct, frozen=True, array_like=True):
+    id: str
+    salt: str
+    share: int
+    placements: list[int]  # empty: all
+
+
+class Feature(msgspec.Struct, frozen=True, array_like=True):
+    attribute: int
+    weight: float
+    missing: float
+    equals: str | None  # string attributes only
+
+
+class Model(msgspec.Struct, frozen=True, array_like=True):
+    id: str
+    kind: int
+    intercept: float
+    features: list[Feature]
+
+
+class BundleDocument(msgspec.Struct, frozen=True, array_like=True):
+    """Everything a node needs to decide and to fold. Lists are in id order unless said otherwise."""
+
+    attributes: list[Attribute]
+    tables: Tables
+    rules: list[Rule]
+    purposes: list[Purpose]  # built-in five first, in slot order
+    placements: list[Placement]
+    treatments: list[Treatment]
+    offers: list[Offer]
+    blocks: list[Block]
+    guards: list[Guard]
+    caps: list[Cap]
+    experiments: list[Experiment]
+    holdouts: list[Holdout]
+    models: list[Model]
+    folds: list[FoldRule]  # by slot
+    aliases: dict[str, str]  # event alias -> canonical name
+    taxonomy: list[str]  # canonical names that are known; others are quarantined by the hub
+    behaviour_purposes: list[int]  # any one granted lets behavioural events shape the profile
+    edge_slots: list[int]  # slots of the edge projection (system slots 0-15 are always in it)
+    layout: list[tuple[str, str, int]]  # (attribute or purpose id, fingerprint, slot)
+    layout_id: int
+    stale_after_ms: int
+    #: Object "kind:id" -> "file:line", for people; "catalogue" -> hash of all that was authored.
+    sources: dict[str, str]
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(BundleDocument)
+
+
+def encode_bundle(document: BundleDocument) -> bytes:
+    """The bundle's content: equal documents give equal bytes."""
+    return MAGIC + _encoder.encode(document)
+
+
+def decode_bundle(content: bytes) -> BundleDocument:
+    """Parse a bundle's content by type; ranges and references are checked by the engine that loads it."""
+    if len(content) > BUNDLE_BYTES_MAX or content[: len(MAGIC)] != MAGIC:
+        raise BundleError(
+            expected="a bundle of format 1", got=f"{len(content)} bytes beginning {content[:8]!r}", path="$"
+        )
+    try:
+        return _decoder.decode(content[len(MAGIC) :])
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BundleError(
+            f"bundle does not parse: {error}", expected="a bundle document", got="other bytes", path="$"
+        ) from error
+
+
+def content_hash(content: bytes) -> str:
+    """SHA-256 of the content in hex: the bundle's name."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def float_key(value: float) -> int:
+    """Order-preserving int64 of a double (-0.0 counts as 0.0; NaN has no key and must be caught before)."""
+    bits: int = struct.unpack("<q", struct.pack("<d", value + 0.0))[0]
+    return bits if bits >= 0 else bits ^ 0x7FFFFFFFFFFFFFFF

@@ -1,0 +1,16 @@
+from typing import final
+
+from core.bundle import BundleDocument
+from core.rules import Tables
+
+@final
+class Candidates:
+    def __new__(cls, document: BundleDocument, tables: Tables) -> Candidates: ...
+    @property
+    def offer_count(self) -> int: ...
+    @property
+    def placement_count(self) -> int: ...
+    @property
+    def slot_names(self) -> dict[str, int]: ...
+    @property
+    def block_guards(self) -> list[list[int]]: ...

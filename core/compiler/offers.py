@@ -1,0 +1,227 @@
+"""Offers with their treatments, the rules and caps that apply to each, and models."""
+
+import math
+from collections.abc import Iterator
+from typing import Final
+
+from core import bundle
+from core.authoring import Path, shown
+from core.authoring.types import AppliesTo, Cap, Feature, Model, Offer, Rule
+from core.cel.typed import TYPE_NAMES
+from core.compiler.attributes import Attributes
+from core.compiler.content import slot_blocks
+from core.compiler.expressions import Rules
+from core.compiler.scopes import ScopeIndex, check_scope
+from core.compiler.work import Work
+from core.reasons import INDEX as REASON_INDEX
+
+INT64_MIN: Final = -(2**63)
+INT64_MAX: Final = 2**63 - 1
+MINUTE_MS: Final = 60_000
+CAP_WINDOW_MS_MAX: Final = 3_660 * 86_400_000  # ten years
+CANDIDATES_MAX: Final = 1_024
+KINDS: Final[dict[str, int]] = {
+    "suppression": bundle.SUPPRESSION,
+    "exclusion": bundle.EXCLUSION,
+    "brand_safety": bundle.BRAND_SAFETY,
+}
+FEATURES: Final = frozenset({bundle.BOOL, bundle.INT, bundle.FLOAT})
+
+
+def compile_offers(work: Work, rules: Rules) -> list[bundle.Offer]:
+    """The offers in id order."""
+    names = {offer.exclusive_group for offer in work.catalogue.offers if offer.exclusive_group is not None}
+    groups = {name: at for at, name in enumerate(sorted(names))}
+    return [_offer(work, rules, groups, path, offer) for path, offer in work.ordered("offers")]
+
+
+def _offer(work: Work, rules: Rules, groups: dict[str, int], path: Path, offer: Offer) -> bundle.Offer:
+    valid_from = work.timestamp(offer.valid_from, (*path, "valid_from"), INT64_MIN)
+    valid_until = work.timestamp(offer.valid_until, (*path, "valid_until"), INT64_MAX)
+    if valid_from >= valid_until:
+        work.faults.add(
+            (*path, "valid_until"), f"a time after valid_from {offer.valid_from}", shown(offer.valid_until)
+        )
+    return bundle.Offer(
+        id=offer.id,
+        tags=sorted(set(offer.tags)),
+        priority=offer.priority,
+        value=offer.value,
+        lever=offer.lever,
+        valid_from_ms=valid_from,
+        valid_until_ms=valid_until,
+        eligibility=rules.index.get(f"eligibility:{offer.id}", -1),
+        model=-1 if offer.model is None else work.index("models", offer.model, (*path, "model")),
+        weights=[
+            (rules.index.get(f"weight:{offer.id}:{at}", -1), one.factor)
+            for at, one in enumerate(offer.weights)
+        ],
+        exclusive_group=-1 if offer.exclusive_group is None else groups[offer.exclusive_group],
+    )
+
+
+def compile_guards(work: Work, rules: Rules) -> list[bundle.Guard]:
+    """The rules that block, in id order."""
+    return [_guard(work, rules, path, rule) for path, rule in work.ordered("rules")]
+
+
+def _guard(work: Work, rules: Rules, path: Path, rule: Rule) -> bundle.Guard:
+    scope = rule.applies_to
+    check_scope(work, (*path, "applies_to"), scope)
+    if scope.block_tags and (scope.offers or scope.tags or scope.placements):
+        expected = "`block_tags` alone, or offers, tags and placements"
+        work.faults.add((*path, "applies_to", "block_tags"), expected, "both")
+    if scope.block_tags and rule.kind == "suppression":
+        expected = "`block_tags` in an exclusion or brand_safety rule only"
+        work.faults.add((*path, "applies_to", "block_tags"), expected, "a suppression")
+    if rule.reason is not None and rule.kind != "suppression":
+        work.faults.add((*path, "reason"), "`reason` in a suppression only", shown(rule.reason))
+    reason = "brand_safety" if rule.kind == "brand_safety" else rule.reason or "suppressed"
+    tagged = {
+        name for name, block in work.objects["blocks"].items() if set(block.tags) & set(scope.block_tags)
+    }
+    return bundle.Guard(
+        id=rule.id,
+        kind=KINDS[rule.kind],
+        rule=rules.index.get(f"{rule.kind}:{rule.id}", -1),
+        reason=REASON_INDEX[reason],
+        block_tags=sorted(set(scope.block_tags)),
+        blocks=sorted(work.index("blocks", name, path) for name in tagged),
+    )
+
+
+def compile_caps(work: Work, rules: Rules) -> list[bundle.Cap]:
+    """The frequency caps in id order."""
+    scopes = ScopeIndex((at, cap.applies_to) for at, (_, cap) in enumerate(work.ordered("caps")))
+    offers: dict[int, list[int]] = {}
+    for number, (_, offer) in enumerate(work.ordered("offers")):
+        for at in scopes.applying(offer, [treatment.placement for treatment in offer.treatments]):
+            offers.setdefault(at, []).append(number)
+    return [
+        _cap(work, rules, path, cap, offers.get(at, []))
+        for at, (path, cap) in enumerate(work.ordered("caps"))
+    ]
+
+
+def _cap(work: Work, rules: Rules, path: Path, cap: Cap, offers: list[int]) -> bundle.Cap:
+    check_scope(work, (*path, "applies_to"), cap.applies_to)
+    window_ms = work.duration(cap.window, (*path, "window"), least_ms=MINUTE_MS, most_ms=CAP_WINDOW_MS_MAX)
+    if window_ms % MINUTE_MS:
+        work.faults.add((*path, "window"), "whole minutes", shown(cap.window))
+    return bundle.Cap(
+        id=cap.id,
+        max=cap.max,
+        window_minutes=window_ms // MINUTE_MS,
+        per=bundle.PER_OFFER if cap.per == "offer" else bundle.PER_ALL,
+        channels=sorted(set(cap.channels)),
+        offers=offers,
+        when=rules.index.get(f"cap:{cap.id}", -1),
+    )
+
+
+def compile_treatments(work: Work) -> list[bundle.Treatment]:
+    """The treatments in id order, each with what applies to it."""
+    overridden = _overridden_slots(work)
+    guards = {kind: ScopeIndex(_scopes(work, kind)) for kind in KINDS}
+    caps = ScopeIndex((at, cap.applies_to) for at, (_, cap) in enumerate(work.ordered("caps")))
+    treatments = []
+    for path, treatment in work.ordered("treatments"):
+        offer = work.catalogue.offers[int(path[1])]
+        found = work.objects["placements"].get(treatment.placement)
+        blocks: list[int] = []
+        if found is not None:
+            blocks = slot_blocks(work, (*path, "blocks"), found, treatment.blocks)
+            for name in found.slots.keys() - treatment.blocks.keys() - overridden.get(found.id, set()):
+                work.faults.add((*path, "blocks"), f"a block for the slot {name} of {found.id}", "none")
+        treatments.append(
+            bundle.Treatment(
+                id=treatment.id,
+                offer=work.index("offers", offer.id, path),
+                placement=work.index("placements", treatment.placement, (*path, "placement")),
+                blocks=blocks,
+                suppressions=guards["suppression"].applying(offer, [treatment.placement]),
+                exclusions=guards["exclusion"].applying(offer, [treatment.placement]),
+                caps=caps.applying(offer, [treatment.placement]),
+                brand_safety=guards["brand_safety"].applying(offer, [treatment.placement]),
+            )
+        )
+    return treatments
+
+
+def _scopes(work: Work, kind: str) -> Iterator[tuple[int, AppliesTo]]:
+    """The scopes of the rules of a kind; those that look at blocks apply later, in the content step."""
+    for at, (_, rule) in enumerate(work.ordered("rules")):
+        if rule.kind == kind and not rule.applies_to.block_tags:
+            yield at, rule.applies_to
+
+
+def _overridden_slots(work: Work) -> dict[str, set[str]]:
+    """Slots for which some experiment brings blocks, by placement: a treatment may leave those open."""
+    found: dict[str, set[str]] = {}
+    for experiment in work.catalogue.experiments:
+        slots = {name for variant in experiment.variants for name in variant.blocks}
+        for placement in experiment.placements:
+            found.setdefault(placement, set()).update(slots)
+    return found
+
+
+def place_treatments(
+    work: Work, placements: list[bundle.Placement], treatments: list[bundle.Treatment]
+) -> list[bundle.Placement]:
+    """The placements with their treatments, by offer id."""
+    by_placement: dict[int, dict[int, int]] = {}
+    paths = [path for path, _ in work.ordered("treatments")]
+    for at, treatment in enumerate(treatments):
+        taken = by_placement.setdefault(treatment.placement, {})
+        if treatment.placement >= 0 and treatment.offer in taken:
+            expected = "one treatment of an offer for a placement"
+            got = f"a second one beside {treatments[taken[treatment.offer]].id}"
+            work.faults.add((*paths[at], "placement"), expected, got)
+        taken[treatment.offer] = at
+    for at, (path, placement) in enumerate(work.ordered("placements")):
+        count = len(by_placement.get(at, ()))
+        if count > CANDIDATES_MAX:
+            work.faults.add(path, f"at most {CANDIDATES_MAX} treatments for {placement.id}", str(count))
+    return [
+        _with_treatments(placement, [by for _, by in sorted(by_placement.get(at, {}).items())])
+        for at, placement in enumerate(placements)
+    ]
+
+
+def _with_treatments(placement: bundle.Placement, treatments: list[int]) -> bundle.Placement:
+    values = {name: getattr(placement, name) for name in placement.__struct_fields__}
+    return bundle.Placement(**{**values, "treatments": treatments})
+
+
+def compile_models(work: Work, attributes: Attributes) -> list[bundle.Model]:
+    """The models in id order."""
+    return [_model(work, attributes, path, model) for path, model in work.ordered("models")]
+
+
+def _model(work: Work, attributes: Attributes, path: Path, model: Model) -> bundle.Model:
+    kind = bundle.MODEL_LINEAR if model.kind == "linear" else bundle.MODEL_LOGISTIC
+    _finite(work, (*path, "intercept"), model.intercept)
+    features = [
+        _feature(work, attributes, (*path, "features", at), feature)
+        for at, feature in enumerate(model.features)
+    ]
+    return bundle.Model(model.id, kind, model.intercept, features)
+
+
+def _feature(work: Work, attributes: Attributes, path: Path, feature: Feature) -> bundle.Feature:
+    _finite(work, (*path, "weight"), feature.weight)
+    _finite(work, (*path, "missing"), feature.missing)
+    found = attributes.find(work, feature.attribute, (*path, "attribute"))
+    if found >= 0:
+        kind = attributes.items[found].type
+        if feature.equals is None and kind not in FEATURES:
+            expected = "bool, int or float, or a string with `equals`"
+            work.faults.add((*path, "attribute"), expected, f"{feature.attribute} of type {TYPE_NAMES[kind]}")
+        elif feature.equals is not None and kind != bundle.STRING:
+            work.faults.add((*path, "equals"), "`equals` with a string attribute only", TYPE_NAMES[kind])
+    return bundle.Feature(found, feature.weight, feature.missing, feature.equals)
+
+
+def _finite(work: Work, path: Path, value: float) -> None:
+    if not math.isfinite(value):
+        work.faults.add(path, "a finite number", str(value))

@@ -1,0 +1,5 @@
+from typing import final
+
+@final
+class Pool:
+    def __new__(cls) -> Pool: ...

@@ -1,0 +1,13 @@
+from typing import final
+
+from core.bundle import BundleDocument
+
+@final
+class Tables:
+    def __new__(cls, document: BundleDocument, deciding: frozenset[int]) -> Tables: ...
+    @property
+    def condition_count(self) -> int: ...
+    @property
+    def literal_count(self) -> int: ...
+    @property
+    def rule_count(self) -> int: ...

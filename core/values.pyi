@@ -1,0 +1,9 @@
+from typing import final
+
+from core.bundle import Attribute
+
+@final
+class Attributes:
+    def __new__(cls, attributes: list[Attribute], used: frozenset[int]) -> Attributes: ...
+    @property
+    def count(self) -> int: ...

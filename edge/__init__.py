@@ -1,0 +1,1 @@
+"""One node near the visitor: HTTP, journal, overlay, snapshot and sync."""

@@ -1,0 +1,1 @@
+"""Things to run and to copy from: the example shop and converters of public data sets."""

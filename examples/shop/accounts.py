@@ -1,0 +1,60 @@
+"""Log-in of the example shop: no passwords, and user tokens signed with the shop's own Ed25519 key."""
+
+import secrets
+import time
+from collections import OrderedDict
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from joserfc import jwt
+from joserfc.jwk import OKPKey
+from joserfc.jws import JWSRegistry
+
+TOKEN_SECONDS = 3000
+SESSIONS_MAX = 10_000
+
+#: E-mail, first name and what is special, of the first sample customers (examples/shop/sample.py makes them).
+SAMPLE_ACCOUNTS = (
+    ("ada@example.com", "Ada", "a gold member with many orders"),
+    ("ben@example.com", "Ben", "looked at tents, never ordered"),
+    ("carla@example.com", "Carla", "waits for an answer from the service: no promotions"),
+    ("dev@example.com", "Dev", "has withdrawn his consent"),
+)
+
+
+class Accounts:
+    """Sessions in memory; a restart of the shop logs everybody out."""
+
+    def __init__(self, key_file: Path, site: str) -> None:
+        self._key = OKPKey.import_key(key_file.read_text(encoding="utf-8"))
+        self._site = site
+        self._sessions: OrderedDict[str, str] = OrderedDict()
+        self._registry = JWSRegistry(algorithms=["EdDSA", "Ed25519"])
+
+    def log_in(self, email: str) -> str:
+        """Open a session and return its id."""
+        session = secrets.token_urlsafe(24)
+        self._sessions[session] = email.strip().lower()
+        while len(self._sessions) > SESSIONS_MAX:
+            self._sessions.popitem(last=False)
+        return session
+
+    def log_out(self, session: str) -> None:
+        self._sessions.pop(session, None)
+
+    def email(self, session: str) -> str | None:
+        return self._sessions.get(session)
+
+    def user_token(self, email: str) -> str:
+        """A short-lived token that vouches for the person to the edges."""
+        claims = {"aud": self._site, "sub": f"email:{email}", "exp": int(time.time()) + TOKEN_SECONDS}
+        return jwt.encode({"alg": "Ed25519"}, claims, self._key, registry=self._registry)
+
+
+def make_user_token_key(private: Path, public: Path) -> None:
+    """Write a fresh pair as PEM; the private file can be read by its owner only."""
+    key = Ed25519PrivateKey.generate()
+    private.touch(mode=0o600)
+    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))

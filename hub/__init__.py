@@ -1,0 +1,1 @@
+"""The central hub: customer data, decisioning, delivery, governance and the edges' streams."""

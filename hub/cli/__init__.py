@@ -1,0 +1,1 @@
+"""The command line of operators, and the client library under it."""

@@ -1,0 +1,85 @@
+"""`onevoice validate`: what is wrong with a catalogue, without a hub."""
+
+import argparse
+from pathlib import Path
+from typing import Final
+
+from core.authoring import CatalogueError, Fault
+from core.bundle import content_hash
+from core.compiler import compile_catalogue
+from core.decide import Engine
+from hub.cli.arguments import json_option
+from hub.cli.errors import DONE, REFUSED, UsageError
+from hub.cli.output import Output
+from hub.cli.session import Commands
+from hub.decisioning.authoring import read_catalogue
+
+SUFFIXES: Final = (".yaml", ".yml")
+FILES_MAX: Final = 1_000
+FAULTS_SHOWN_MAX: Final = 200
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "validate",
+        parents=[json_option()],
+        help="check a catalogue folder and print every fault (no hub needed)",
+    )
+    parser.add_argument(
+        "folder", type=Path, metavar="DIR", help="folder with .yaml files, searched with all below it"
+    )
+    parser.set_defaults(run=validate)
+
+
+def validate(arguments: argparse.Namespace, output: Output) -> int:
+    """Compile offline, with an empty layout."""
+    files = read_files(arguments.folder)
+    try:
+        content, _ = compile_catalogue(read_catalogue(files), [])
+    except CatalogueError as error:
+        return show_faults(arguments.folder, error.faults, error.count, output)
+    Engine(content, 0)
+    document = {
+        "valid": True,
+        "faults": [],
+        "files": len(files),
+        "content_hash": content_hash(content),
+        "content_bytes": len(content),
+    }
+    output.show(
+        document, [f"{arguments.folder}: no faults in {len(files)} files, {len(content)} bytes compiled"]
+    )
+    return DONE
+
+
+def read_files(folder: Path) -> dict[str, str]:
+    """Text by path relative to the folder."""
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: expected a folder with {' or '.join(SUFFIXES)} files")
+    paths = sorted(path for path in folder.rglob("*") if path.suffix in SUFFIXES and path.is_file())
+    if not 0 < len(paths) <= FILES_MAX:
+        raise UsageError(
+            f"{folder}: expected 1 to {FILES_MAX} {' or '.join(SUFFIXES)} files, got {len(paths)}"
+        )
+    try:
+        return {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in paths}
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{folder}: expected readable UTF-8 files, got {error}") from error
+
+
+def show_faults(folder: Path, faults: list[Fault], count: int, output: Output) -> int:
+    """Print the faults as `file:line: path: expected X, got Y`."""
+    document = {"valid": False, "count": count, "faults": [fault._asdict() for fault in faults]}
+    lines = [fault_line(folder, fault) for fault in faults[:FAULTS_SHOWN_MAX]]
+    if count > len(lines):
+        lines.append(f"and {count - len(lines)} more")
+    output.show(document, lines)
+    return REFUSED
+
+
+def fault_line(folder: Path, fault: Fault) -> str:
+    """One fault in one line, its file as the shell sees it."""
+    place = f"{folder / fault.file}:{fault.line}" if fault.file else str(folder)
+    column = f":{fault.column}" if fault.column else ""
+    return f"{place}{column}: {fault.path}: expected {fault.expected}, got {fault.got}"

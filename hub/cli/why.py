@@ -1,0 +1,119 @@
+"""`onevoice why`: each decision about a person, and what made it so."""
+
+import argparse
+import json
+from collections.abc import Iterator
+from typing import Any, Final
+
+from hub.cli.arguments import json_option, number_between, person, shown_time
+from hub.cli.errors import DONE
+from hub.cli.output import Output
+from hub.cli.session import CALL_SECONDS, Commands, hub_options, open_hub
+from onevoice.v1 import profiles_pb2
+
+#: What each reason says of a whole placement (core/reasons.py, docs/decisions/0002).
+REASONS: Final = {
+    "ok": "chosen",
+    "no_consent": "the purpose has no consent in force",
+    "no_profile": "nothing is known of the person who was named",
+    "holdout": "kept out of personalization to measure its effect",
+    "not_eligible": "no offer's eligibility or experiment let it through",
+    "suppressed": "a suppression, an exclusion or exclusivity stopped the last offer",
+    "open_ticket": "an open ticket silences promotions",
+    "capped": "shown often enough",
+    "brand_safety": "a brand-safety rule stopped the last offer",
+    "deadline": "no answer within the placement's deadline",
+    "overload": "the node was overloaded",
+    "stale": "the profile was older than the placement allows",
+    "no_content": "no offer had all of its content",
+    "unknown_placement": "the bundle does not have this placement",
+    "error": "a fault inside the node",
+}
+#: The steps of docs/decisions/0002 at which a candidate can be refused.
+STEPS: Final = {
+    "3a": "eligibility and validity",
+    "3b": "suppression and exclusion",
+    "3c": "frequency caps",
+    "3d": "brand safety",
+    "4": "experiment",
+    "6a": "exclusivity",
+    "6b": "content",
+    "6c": "tags of the content",
+}
+CAUSES: Final = {"holdout": "holdout", "capped": "cap", "brand_safety": "rule", "no_content": "block or slot"}
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "why",
+        parents=[json_option(), hub_options()],
+        help="show the decisions about a person, newest first, and what made each so",
+    )
+    parser.add_argument("person", type=person, metavar="PERSON", help="type:value, such as anon:UUID")
+    parser.add_argument("--count", type=number_between(1, 1000), default=10, metavar="N", help="default 10")
+    parser.add_argument("--placement", metavar="ID", help="only this placement")
+    parser.set_defaults(run=why)
+
+
+def why(arguments: argparse.Namespace, output: Output) -> int:
+    """Print the decisions."""
+    request = profiles_pb2.PersonDecisionsRequest(person=arguments.person, count=arguments.count)
+    with open_hub(arguments) as hub:
+        answer = hub.profiles.Decisions(request, timeout=CALL_SECONDS)
+    decisions = [_only(json.loads(row), arguments.placement) for row in answer.decisions]
+    decisions = [decision for decision in decisions if decision["placements"]]
+    lines = [line for decision in decisions for line in _lines(decision)]
+    output.show({"decisions": decisions}, lines or ["no decision about this person is logged"])
+    return DONE
+
+
+def _only(decision: dict[str, Any], placement: str | None) -> dict[str, Any]:
+    if placement is None:
+        return decision
+    kept = [one for one in decision["placements"] if one["placement"] == placement]
+    return {**decision, "placements": kept}
+
+
+def _lines(decision: dict[str, Any]) -> Iterator[str]:
+    yield f"{shown_time(decision['at_ms'])} decision {decision['decision_id']} by {decision['node']}"
+    yield f"  bundle revision {decision['revision']} {decision['content_hash'][:12]}, {_profile(decision)}"
+    for placement in decision["placements"]:
+        yield from _placement_lines(placement)
+
+
+def _profile(decision: dict[str, Any]) -> str:
+    if decision["starter"]:
+        return "nothing stored about the person"
+    stale = ", stale" if decision["stale"] else ""
+    return f"profile sequence {decision['sequence']}, age {decision['age_ms']} ms{stale}"
+
+
+def _placement_lines(placement: dict[str, Any]) -> Iterator[str]:
+    if placement["fallback"]:
+        chosen = "fallback"
+    else:
+        chosen = f"offer {placement['offer']}, treatment {placement['treatment']}"
+    yield f"  {placement['placement']}: {chosen} ({placement['reason']}: {REASONS[placement['reason']]})"
+    if placement["cause"] is not None and placement["fallback"]:
+        kind = CAUSES.get(placement["reason"], "rule, offer or experiment")
+        yield f"    because of {kind} {placement['cause']}"
+    yield f"    consent: {_consent(placement['consent'])}"
+    for experiment in placement["experiments"]:
+        yield f"    experiment {experiment['id']}: variant {experiment['variant']}"
+    if placement["ai"]:
+        yield "    a model had a part in it"
+    for refused in placement["refused"]:
+        cause = f" by {refused['cause']}" if refused["cause"] is not None else ""
+        yield f"    refused {refused['offer']}: {refused['reason']}{cause} (at {STEPS[refused['step']]})"
+    more = placement["refused_count"] - len(placement["refused"])
+    if more > 0:
+        yield f"    and {more} more refused"
+
+
+def _consent(consent: dict[str, Any] | None) -> str:
+    if consent is None:
+        return "none needed"
+    since = f" on {shown_time(consent['at_ms'])}" if consent["state"] not in ("missing", "gpc") else ""
+    state = "denied by Global Privacy Control" if consent["state"] == "gpc" else consent["state"]
+    return f"{consent['purpose']} {state}{since}"

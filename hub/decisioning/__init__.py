@@ -1,0 +1,1 @@
+"""What is decided and by whose leave: authoring, publishing, the hub's own engine."""

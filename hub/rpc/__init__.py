@@ -1,0 +1,1 @@
+"""gRPC: what services, operators and edges call."""

@@ -1,0 +1,194 @@
+"""Everything about a hub that can be set. Only the composition root reads it."""
+# ruff: noqa: RUF009  (`setting` is dataclasses.field with our metadata)
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from hub import options
+from hub.errors import SettingsError
+from hub.options import setting
+
+KEY_LENGTH_MIN: Final = 16
+KEYS_MAX: Final = 8
+IDENTIFIER_KEY_BYTES: Final = 32
+NODE_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def _node(value: str) -> str:
+    if not NODE_PATTERN.fullmatch(value):
+        raise ValueError(value)
+    return value
+
+
+def _host(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9.:_-]{1,253}", value):
+        raise ValueError(value)
+    return value
+
+
+def _database(value: str) -> str:
+    if urlsplit(value).scheme.split("+", 1)[0] not in ("sqlite", "postgresql"):
+        raise ValueError("scheme")
+    return value
+
+
+def _nats(value: str) -> str:
+    if urlsplit(value).scheme not in ("nats", "tls") or not urlsplit(value).hostname:
+        raise ValueError("scheme")
+    return value
+
+
+def _identifier_key(value: str) -> bytes:
+    key = bytes.fromhex(value)
+    if len(key) != IDENTIFIER_KEY_BYTES:
+        raise ValueError("length")
+    return key
+
+
+_KEYS_EXPECTED: Final = f"1 to {KEYS_MAX} keys of at least {KEY_LENGTH_MIN} characters, separated by commas"
+_keys = options.secrets(KEY_LENGTH_MIN, KEYS_MAX)
+_port = options.integer(0, 65535)
+_PORT_EXPECTED: Final = "a port from 0 to 65535, 0 for any free one"
+_HOST_EXPECTED: Final = "a host name or an IP address"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The hub of Onevoice: profiles, events, publishing, and the edges' streams.
+
+    Addresses are loopback unless set; a gRPC address that others can reach needs a certificate.
+    """
+
+    data_dir: Path = setting(
+        Path("onevoice-hub"), options.path, "a folder", "folder of everything the hub keeps"
+    )
+    node: str = setting(
+        "hub", _node, "1 to 64 letters, digits, dots, dashes", "name of this node in decisions and logs"
+    )
+    grpc_host: str = setting("127.0.0.1", _host, _HOST_EXPECTED, "address of the gRPC server")
+    grpc_port: int = setting(8200, _port, _PORT_EXPECTED, "port of the gRPC server")
+    http_host: str = setting(
+        "127.0.0.1", _host, _HOST_EXPECTED, "address of the status page, probes and metrics"
+    )
+    http_port: int = setting(8300, _port, _PORT_EXPECTED, "port of the status page, probes and metrics")
+    tls_certificate: Path | None = setting(
+        None, options.path, "a PEM file", "certificate chain of the gRPC server (`onevoice certs` makes one)"
+    )
+    tls_key: Path | None = setting(None, options.path, "a PEM file", "private key of that certificate")
+    database_url: str = setting(
+        "",
+        _database,
+        "a SQLAlchemy URL of sqlite or postgresql",
+        "where state is kept; state.db in the data folder if not set",
+        secret=True,
+    )
+    nats_url: str = setting(
+        "",
+        _nats,
+        "a nats:// or tls:// URL",
+        "the event log; a JetStream child process with files in the data folder if not set",
+        secret=True,
+    )
+    server_keys: tuple[str, ...] = setting(
+        (),
+        _keys,
+        _KEYS_EXPECTED,
+        "keys of the site's services; made in the data folder if not set",
+        secret=True,
+    )
+    operator_keys: tuple[str, ...] = setting(
+        (), _keys, _KEYS_EXPECTED, "keys of operators; made in the data folder if not set", secret=True
+    )
+    edge_keys: tuple[str, ...] = setting(
+        (), _keys, _KEYS_EXPECTED, "keys of edges; made in the data folder if not set", secret=True
+    )
+    site_keys: tuple[str, ...] = setting(
+        (),
+        _keys,
+        _KEYS_EXPECTED,
+        "public keys of pages; the hub only tells them that they belong to an edge",
+        secret=True,
+    )
+    identifier_key: bytes | None = setting(
+        None,
+        _identifier_key,
+        f"{IDENTIFIER_KEY_BYTES} bytes in hex",
+        "key of identifier hashes, one for the whole fleet; made in the data folder if not set",
+        secret=True,
+    )
+    user_token_keys: tuple[Path, ...] = setting(
+        (),
+        options.paths(2),
+        "one or two files, separated by a comma",
+        "public Ed25519 keys of user tokens, as JWK or PEM (`onevoice token keys` makes a pair)",
+    )
+    site: str = setting(
+        "onevoice", _node, "1 to 64 letters, digits, dots, dashes", "audience that a user token must name"
+    )
+    allow_time_travel: bool = setting(
+        False,
+        options.boolean,
+        "true or false",
+        "let operators decide at another time and with a chosen decision id",
+    )
+    restored: bool = setting(
+        False,
+        options.boolean,
+        "true or false",
+        "say once that the state was restored from a copy: every edge then takes a fresh snapshot",
+    )
+    sign_anew: bool = setting(
+        False,
+        options.boolean,
+        "true or false",
+        "say once that the signing key was changed: what is active is published again under the new one",
+    )
+    event_log_days: int = setting(
+        7,
+        options.integer(1, 3650),
+        "days, 1 to 3650",
+        "how long applied events stay in the event log, for a restored state to catch up",
+    )
+    decision_days: int = setting(
+        90, options.integer(1, 3650), "days, 1 to 3650", "how long decisions can be looked up"
+    )
+    decide_concurrency: int = setting(
+        64,
+        options.integer(1, 4096),
+        "a number from 1 to 4096",
+        "gRPC calls in work at once; more are refused",
+    )
+    log_level: str = setting(
+        "info",
+        options.one_of("debug", "info", "warning", "error"),
+        "debug, info, warning or error",
+        "least level that is logged",
+    )
+
+    def __post_init__(self) -> None:
+        """Check what concerns several settings."""
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise SettingsError(
+                "ONEVOICE_TLS_CERTIFICATE: expected ONEVOICE_TLS_KEY with it, got one of the two"
+            )
+        if self.tls_certificate is None and not is_loopback(self.grpc_host):
+            raise SettingsError(
+                "ONEVOICE_GRPC_HOST: expected a loopback address without a certificate "
+                f"(`onevoice certs` makes one), got {self.grpc_host!r}"
+            )
+        if urlsplit(self.database_url).scheme.startswith("postgresql") and not self.nats_url:
+            raise SettingsError("ONEVOICE_NATS_URL: expected a nats:// URL with PostgreSQL, got none")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address can be reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,1 @@
+"""The hub's state in SQL: the only place that knows SQLAlchemy (docs/architecture.md)."""

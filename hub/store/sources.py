@@ -1,0 +1,101 @@
+"""Source profiles: what was seen under one identifier, and the profile it belongs to now."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from sqlalchemy import Column, ForeignKey, LargeBinary, String, Table, bindparam, delete, func, select, update
+from sqlalchemy.engine import Connection
+
+from hub.store.metadata import Key, Millis, metadata
+from hub.store.statements import Row, chunks, upsert
+
+VALUE_LENGTH_MAX: Final = 256
+
+sources: Final = Table(
+    "sources",
+    metadata,
+    # The identifier's keyed hash.
+    Column("source_id", Key, primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("profile_id", Key, ForeignKey("profiles.profile_id"), nullable=False, index=True),
+    # Record bytes (docs/decisions/0001) with sequence 0; empty while no event belongs to it.
+    Column("state", LargeBinary, nullable=False),
+    # The identifier itself where the hub was told it; null else.
+    Column("value", String(VALUE_LENGTH_MAX)),
+    Column("joined_at_ms", Millis, nullable=False),
+)
+
+
+class Source(NamedTuple):
+    """A row of the table."""
+
+    source_id: bytes
+    kind: str
+    profile_id: bytes
+    state: bytes
+    value: str | None
+    joined_at_ms: int
+
+
+_BY_ID: Final = select(sources).where(sources.c.source_id.in_(bindparam("keys", expanding=True)))
+_BY_PROFILE: Final = select(sources).where(sources.c.profile_id.in_(bindparam("keys", expanding=True)))
+_PROFILE_OF: Final = select(sources.c.source_id, sources.c.profile_id).where(
+    sources.c.source_id.in_(bindparam("keys", expanding=True))
+)
+_SET_VALUE: Final = (
+    update(sources).where(sources.c.source_id == bindparam("source")).values(value=bindparam("text"))
+)
+_PAGE: Final = (
+    select(sources.c.source_id, sources.c.profile_id)
+    .where(sources.c.source_id > bindparam("after"))
+    .order_by(sources.c.source_id)
+    .limit(bindparam("count"))
+)
+
+
+def by_id(connection: Connection, keys: Iterable[bytes]) -> Iterator[Source]:
+    """The sources that exist among `keys`, in no order."""
+    for chunk in chunks(keys):
+        for row in connection.execute(_BY_ID, {"keys": chunk}):
+            yield Source(*row)
+
+
+def of_profiles(connection: Connection, keys: Iterable[bytes]) -> Iterator[Source]:
+    """Every source of the given profiles, in no order."""
+    for chunk in chunks(keys):
+        for row in connection.execute(_BY_PROFILE, {"keys": chunk}):
+            yield Source(*row)
+
+
+def profile_ids(connection: Connection, keys: Iterable[bytes]) -> dict[bytes, bytes]:
+    """Profile id by source id, of those that exist."""
+    found: dict[bytes, bytes] = {}
+    for chunk in chunks(keys):
+        found.update((row[0], row[1]) for row in connection.execute(_PROFILE_OF, {"keys": chunk}))
+    return found
+
+
+def page(connection: Connection, after: bytes, count: int) -> list[tuple[bytes, bytes]]:
+    """(source id, profile id) of up to `count` sources with ids above `after`, ascending."""
+    rows = connection.execute(_PAGE, {"after": after, "count": count})
+    return [(row[0], row[1]) for row in rows]
+
+
+def save(connection: Connection, rows: Sequence[Row]) -> None:
+    """Insert sources, or replace state and membership of those that exist."""
+    upsert(connection, sources, rows, ("profile_id", "state"))
+
+
+def set_values(connection: Connection, values: Sequence[tuple[bytes, str]]) -> None:
+    """Keep identifiers in the clear: (source id, value)."""
+    if values:
+        connection.execute(_SET_VALUE, [{"source": source_id, "text": value} for source_id, value in values])
+
+
+def remove(connection: Connection, profile_id: bytes) -> None:
+    """Remove every source of a profile."""
+    connection.execute(delete(sources).where(sources.c.profile_id == profile_id))
+
+
+def count(connection: Connection) -> int:
+    return int(connection.execute(select(func.count()).select_from(sources)).scalar_one())

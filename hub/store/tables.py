@@ -1,0 +1,38 @@
+"""Every table of the hub, loaded: what the migrations must give, and what a test compares them with."""
+
+from hub.store import (
+    audit,
+    change_log,
+    consents,
+    counters,
+    decisions,
+    edges,
+    event_ids,
+    identity_history,
+    journal_positions,
+    log_state,
+    profiles,
+    quarantine,
+    revisions,
+    sources,
+)
+from hub.store.metadata import metadata
+
+MODULES = (
+    audit,
+    change_log,
+    consents,
+    counters,
+    decisions,
+    edges,
+    event_ids,
+    identity_history,
+    journal_positions,
+    log_state,
+    profiles,
+    quarantine,
+    revisions,
+    sources,
+)
+
+__all__ = ["MODULES", "metadata"]

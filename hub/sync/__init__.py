@@ -1,0 +1,1 @@
+"""The edges' streams: journals and logs up; signed frames, bundles and acknowledgements down."""

@@ -1,0 +1,1 @@
+"""The hub over HTTP: probes, metrics, and a page that shows how things stand."""

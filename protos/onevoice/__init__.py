@@ -1,0 +1,1 @@
+"""The wire formats of hub and edge, one version a package."""

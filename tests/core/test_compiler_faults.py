@@ -1,0 +1,167 @@
+"""Every kind of fault of meaning, with file, line, path, expected and got."""
+
+import time
+
+import pytest
+import yaml
+
+from core.authoring import Catalogue, CatalogueError, Fault
+from core.compiler import compile_catalogue
+from hub.decisioning.authoring import read_catalogue
+from tests.catalogues import FOLDER, small
+
+BASE = {"base.yaml": (FOLDER / "base.yaml").read_text(encoding="utf-8")}
+CASES = yaml.safe_load((FOLDER / "faults.yaml").read_text(encoding="utf-8"))
+
+
+def faults_of(files: dict[str, str]) -> list[Fault]:
+    with pytest.raises(CatalogueError) as caught:
+        compile_catalogue(read_catalogue(files), [])
+    assert caught.value.count == len(caught.value.faults)
+    return caught.value.faults
+
+
+def test_the_base_has_no_faults() -> None:
+    compile_catalogue(read_catalogue(BASE), [])
+
+
+@pytest.mark.parametrize("case", CASES, ids=[f"{case['path']}: {case['expected']}" for case in CASES])
+def test_a_fault_of_meaning_is_reported(case: dict[str, str]) -> None:
+    text, path = case["write"], case["path"]
+    faults = faults_of({**BASE, "extra.yaml": text})
+    assert [str(fault) for fault in faults if fault.path != f"$.{path}"] == []
+    [fault] = faults
+    assert fault.file == "extra.yaml"
+    assert 1 <= fault.line <= text.count("\n") + 1
+    assert case["expected"] in fault.expected
+    assert case["got"] in fault.got
+
+
+@pytest.mark.parametrize("text", yaml.safe_load((FOLDER / "hub_only.yaml").read_text(encoding="utf-8")))
+def test_what_only_the_hub_answers_may_use_everything(text: str) -> None:
+    compile_catalogue(read_catalogue({**BASE, "extra.yaml": text}), [])
+
+
+def test_governance_has_faults_of_its_own() -> None:
+    [fault] = faults_of({"a.yaml": "settings: {}"})
+    assert (fault.path, fault.expected) == ("$", "the key `governance` in one of the files")
+    people = (
+        "governance: {approvals: 2, people: [{id: ada, roles: [owner, approver]}, {id: ada, roles: [legal]}]}"
+    )
+    assert [(fault.path, fault.got) for fault in faults_of({"a.yaml": people})] == [
+        ("$.governance.approvals", "2"),
+        ("$.governance.people[1]", "'ada' again"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("written", "line", "column"),
+    [
+        ("profile.vip && profile.none", 4, 33),
+        ('"profile.vip && profile.none"', 4, 34),
+        ("|\n      profile.vip\n      && profile.none", 6, 10),
+        ("|-\n\n      profile.vip\n        && profile.none\n", 7, 12),
+        (">\n      profile.vip\n      && profile.none", 4, 18),
+        ("profile.vip\n      && profile.none", 4, 33),
+    ],
+)
+def test_faults_in_expressions_have_line_and_column_of_the_file(written: str, line: int, column: int) -> None:
+    text = f"offers:\n  - id: x\n    owner: ada\n    eligibility: {written}"
+    [fault] = faults_of({**BASE, "extra.yaml": text})
+    assert (fault.file, fault.line, fault.column) == ("extra.yaml", line, column)
+    assert (fault.path, fault.got) == ("$.offers[0].eligibility", "`profile.none`")
+
+
+def test_a_fault_behind_an_alias_is_where_its_text_is() -> None:
+    segments = "segments:\n  - {id: s, owner: ada, when: &e profile.vip && 1}\n"
+    text = segments + "offers: [{id: x, owner: ada, eligibility: *e}]"
+    faults = faults_of({**BASE, "extra.yaml": text})
+    assert [(fault.path, fault.line, fault.column) for fault in faults] == [
+        ("$.offers[0].eligibility", 2, 49),
+        ("$.segments[0].when", 2, 49),
+    ]
+
+
+def test_faults_of_form_and_meaning_come_together_without_followers() -> None:
+    text = """\
+attributes:
+  - {id: broken, owner: ada, type: number, source: context}
+segments:
+  - {id: sick, owner: ada, when: 3}
+blocks:
+  - {id: bad, owner: ada, type: text, value: x, colour: red}
+placements:
+  - {id: odd, owner: ada, channel: web, slots: {text: text}, fallback: {text: bad}}
+offers:
+  - id: x
+    owner: ada
+    eligibility: profile.broken > 1 && context.broken == 2 && segment.sick
+    model: gone
+    treatments:
+      - {id: t, placement: odd, blocks: {text: bad}}
+"""
+    found = [(fault.line, fault.path) for fault in faults_of({**BASE, "extra.yaml": text})]
+    assert found == [
+        (2, "$.attributes[0].type"),
+        (4, "$.segments[0].when"),
+        (6, "$.blocks[0].colour"),
+        (8, "$.placements[0]"),
+        (13, "$.offers[0].model"),
+    ]
+
+
+def test_a_catalogue_that_was_not_read_from_files_has_faults_too() -> None:
+    read = read_catalogue({**BASE, "extra.yaml": "offers: [{id: x, owner: ada, eligibility: profile.none}]"})
+    bare = Catalogue(governance=read.governance, attributes=read.attributes, offers=[read.offers[1]])
+    with pytest.raises(CatalogueError) as caught:
+        compile_catalogue(bare, [])
+    assert (
+        str(caught.value)
+        == "1:1: expected a declared attribute, got `profile.none` at $.offers[0].eligibility"
+    )
+
+
+def test_too_many_slots_are_refused() -> None:
+    layout = [("old", "0", 4_080)]
+    with pytest.raises(CatalogueError, match="at most 4096 slots"):
+        compile_catalogue(read_catalogue(small()), layout)
+
+
+def test_crowds_are_refused() -> None:
+    experiments = "experiments:\n" + "".join(
+        f"  - {{id: x{at}, owner: ada, placements: [home], variants: [{{id: a, weight: 1}}]}}\n"
+        for at in range(65)
+    )
+    [fault] = faults_of({**BASE, "extra.yaml": experiments})
+    assert fault.expected == "at most 64 experiments on home"
+    offers = (
+        "offers:\n  - {id: x, owner: ada, treatments: [{id: t, placement: home, blocks: &text {text: text}}]}"
+        "\n"
+        + "".join(
+            f"  - {{id: x{at}, owner: ada, treatments: [{{id: t{at}, placement: home, blocks: *text}}]}}\n"
+            for at in range(1_023)
+        )
+    )
+    [fault] = faults_of({**BASE, "extra.yaml": offers})
+    assert (fault.file, fault.expected) == ("base.yaml", "at most 1024 treatments for home")
+
+
+def test_ten_thousand_faults_are_reported_within_a_second() -> None:
+    offers = "offers:\n" + "".join(
+        f"  - {{id: x{at}, owner: bob, model: none, eligibility: profile.none > 1}}\n" for at in range(3_334)
+    )
+    catalogue = read_catalogue({**BASE, "extra.yaml": offers})
+    started = time.process_time()
+    with pytest.raises(CatalogueError) as caught:
+        compile_catalogue(catalogue, [])
+    took = time.process_time() - started
+    assert len(caught.value.faults) == 10_002
+    assert took < 1.0, f"{took:.2f} s"
+
+
+def test_faults_beyond_the_limit_are_counted() -> None:
+    offers = "offers:\n" + "".join(f"  - {{id: x{at}, owner: bob}}\n" for at in range(20_010))
+    with pytest.raises(CatalogueError) as caught:
+        compile_catalogue(read_catalogue({**BASE, "extra.yaml": offers}), [])
+    assert (len(caught.value.faults), caught.value.count) == (20_000, 20_010)
+    assert str(caught.value).endswith("(and 20009 more)")

@@ -1,0 +1,135 @@
+"""What the hub tells of a person, hands over and erases."""
+
+import msgspec
+import pytest
+
+from core.record import read_header
+from hub.data.changes import compacted
+from hub.data.profiles import ProfileData
+from hub.errors import NotFoundError
+from hub.store import decisions, log_state, profiles
+from hub.store.decisions import LoggedDecision
+from hub.store.engine import Store
+from tests.hub.asyncs import run_async
+from tests.hub.bundles import small_document
+from tests.hub.data.harness import Ground, ground
+from tests.hub.events import NOW_MS, consent, event, person
+
+ADA, ANON = person("id:ada").hash, person("anon:a").hash
+
+
+def show(row: LoggedDecision) -> object:
+    return msgspec.msgpack.decode(row.row)
+
+
+async def ada(g: Ground) -> ProfileData:
+    await g.apply(
+        consent("anon:a"),
+        event("Product Viewed", "anon:a", brand="x"),
+        event("Identify", "id:ada", "anon:a", kind="identify", traits={"city": "Rome"}),
+        event("Unheard Of", "id:ada", "anon:a"),
+        consent("anon:b"),
+    )
+    rows = [
+        {"person_key": key, "at_ms": NOW_MS, "decision_id": key.hex(), "node": "eu", "row": b"\x91\x01"}
+        for key in (ANON, ADA, person("anon:b").hash)
+    ]
+    await g.store.write(lambda connection: decisions.add(connection, rows))
+    return ProfileData(g.store, g.changes, lambda: g.now_ms)
+
+
+@run_async
+async def test_a_profile_is_told_by_any_of_its_identifiers(store: Store) -> None:
+    async with ground(store) as g:
+        data = await ada(g)
+        told = await data.get(ANON, small_document())
+        assert told == await data.get(ADA, small_document())
+        assert told["attributes"] == {"views_30d": 1, "brands": ["x"], "city": "Rome"}
+        assert told["consents"]["personalization"]["state"] == "granted"
+        assert [(one["type"], one["value"]) for one in told["identifiers"]] == [("id", None), ("anon", None)]
+        assert told["known"] is True
+        assert told["packed_at"] == "2025-11-24T16:00:00.000Z"
+        assert msgspec.json.decode(msgspec.json.encode(told)) == told
+
+
+@run_async
+async def test_an_export_holds_everything(store: Store) -> None:
+    async with ground(store) as g:
+        data = await ada(g)
+        held = await data.export(ADA, small_document(), show)
+        assert [change["purpose"] for change in held["consents"]] == ["personalization"]
+        assert [change["operation"] for change in held["identity"]] == ["created", "joined"]
+        assert held["decisions"] == [[1], [1]]
+        assert [kept["event"]["name"] for kept in held["kept_aside"]] == ["Unheard Of"]
+        assert held["profile"] == await data.get(ADA, small_document())
+
+
+@run_async
+async def test_an_erased_person_is_gone_everywhere_and_edges_hear_of_it(store: Store) -> None:
+    async with ground(store) as g:
+        data = await ada(g)
+        before = g.changes.latest
+        profile = await g.profile("id:ada")
+        assert profile is not None
+        sequence = await data.erase(ANON)
+        assert sequence == g.changes.latest > before
+        commits = g.changes.since(before)
+        assert commits is not None
+        entries = compacted(commits)
+        assert {key for _, key in entries} == {profile.profile_id, ADA, ANON}
+        assert set(entries.values()) == {None}
+        for key in (ADA, ANON):
+            with pytest.raises(NotFoundError):
+                await data.get(key, small_document())
+        assert await store.read(lambda c: decisions.of_person(c, [ADA, ANON, profile.profile_id], 9)) == []
+        assert await g.kept_aside() == []
+        assert await g.record("anon:b") is not None, "nobody else is touched"
+
+
+@run_async
+async def test_an_erased_person_who_comes_back_begins_anew(store: Store) -> None:
+    async with ground(store) as g:
+        data = await ada(g)
+        await data.erase(ADA)
+        await g.apply(consent("anon:a"), event("Product Viewed", "anon:a", brand="y"))
+        assert (await g.attributes("anon:a"))["brands"] == ["y"]
+        assert not (await g.header("anon:a")).known
+
+
+@run_async
+async def test_erasing_somebody_without_a_profile_removes_her_decisions(store: Store) -> None:
+    async with ground(store) as g:
+        data = await ada(g)
+        key = person("anon:nobody").hash
+        row = {"person_key": key, "at_ms": 1, "decision_id": "d", "node": "eu", "row": b"\x90"}
+        await store.write(lambda c: decisions.add(c, [row]))
+        assert await data.erase(key) == g.changes.latest
+        assert await store.read(lambda c: decisions.of_person(c, [key], 9)) == []
+
+
+@run_async
+async def test_the_digest_in_the_store_is_that_of_what_edges_hold(store: Store) -> None:
+    async with ground(store) as g:
+        data = await ada(g)
+        await g.apply(event("Product Viewed", "id:ada", "anon:a"))
+        await data.erase(person("anon:b").hash)
+        from hub.data.changes import entry_digest, unsigned
+        from hub.store import sources
+
+        rows = await store.read(lambda c: profiles.edge_page(c, b"", 99) + sources.page(c, b"", 99))
+        digest = 0
+        for key, value in rows:
+            digest ^= entry_digest(key, value)
+        state = await store.read(log_state.read)
+        assert (unsigned(state.digest), state.digest_entries) == (digest, len(rows))
+        assert g.changes.digests[state.sequence] == (digest, len(rows))
+
+
+@run_async
+async def test_a_record_carries_its_own_change_number(store: Store) -> None:
+    async with ground(store) as g:
+        await ada(g)
+        profile = await g.profile("id:ada")
+        assert profile is not None
+        assert read_header(profile.record).sequence == profile.sequence
+        assert read_header(profile.edge_record).sequence == profile.sequence <= g.changes.latest

@@ -1,0 +1,60 @@
+"""The reference is true: its examples compile, and what it calls refused is refused."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from core.authoring.types import LIST_KINDS, SINGLE_KINDS
+from core.cel.checker import Environment, check
+from core.cel.parser import parse
+from core.compiler import compile_catalogue
+from core.compiler.attributes import TYPES, full_name
+from hub.decisioning.authoring import catalogue_schema, read_catalogue
+from tests.catalogues import small
+
+DOCS = Path(__file__).resolve().parents[3] / "docs"
+
+
+def fenced(document: str, language: str) -> list[str]:
+    text = (DOCS / document).read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def environment() -> Environment:
+    attributes: dict[str, tuple[int, int] | None] = {
+        full_name(attribute): (at, TYPES[attribute.type])
+        for at, attribute in enumerate(read_catalogue(small()).attributes)
+    }
+    attributes |= dict.fromkeys(("context.country", "context.locale"), (99, TYPES["string"]))
+    return Environment(attributes, {"vips": None, "explorers": None})
+
+
+def test_the_catalogue_of_the_reference_compiles() -> None:
+    files = {f"{at:02}.yaml": text for at, text in enumerate(fenced("catalogue.md", "yaml"))}
+    catalogue = read_catalogue(files)
+    compile_catalogue(catalogue, [])
+    for kind in (*LIST_KINDS, *SINGLE_KINDS):
+        assert getattr(catalogue, kind), kind
+
+
+def test_the_schema_in_the_documents_is_that_of_the_types() -> None:
+    written = json.loads((DOCS / "catalogue.schema.json").read_text(encoding="utf-8"))
+    assert written == catalogue_schema(), "write it anew from hub.decisioning.authoring.catalogue_schema()"
+
+
+@pytest.mark.parametrize(
+    "text", [line for block in fenced("expressions.md", "cel") for line in block.splitlines()]
+)
+def test_expressions_that_the_reference_shows_are_supported(text: str) -> None:
+    assert check(parse(text), environment())[1] == []
+
+
+@pytest.mark.parametrize(
+    "text", [line for block in fenced("expressions.md", "refused") for line in block.splitlines()]
+)
+def test_expressions_that_the_reference_calls_refused_are_refused_by_name(text: str) -> None:
+    expression, name = re.split(r" {2,}", text, maxsplit=1)
+    faults = check(parse(expression), environment())[1]
+    assert name in [fault.got for fault in faults]

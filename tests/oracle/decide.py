@@ -1,0 +1,446 @@
+"""A decision, step by step, as docs/decisions/0002-decision.md defines it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from core.reasons import REASONS
+from tests.oracle import content, fold
+from tests.oracle.catalogue import (
+    Catalogue,
+    applies,
+    applies_somewhere,
+    condition,
+    instant_ms,
+    share,
+    span_ms,
+)
+from tests.oracle.cel import Node, parse
+from tests.oracle.content import NoContentError
+from tests.oracle.evaluate import Error, Value, evaluate
+from tests.oracle.hashing import bucket, xxh64
+from tests.oracle.numbers import MILLION
+from tests.oracle.output import to_json
+from tests.oracle.profile import Profile, View
+from tests.oracle.score import score
+from tests.oracle.times import timestamp_text
+
+#: How far a refused candidate came; the placement's reason is that of the one that came furthest.
+STEPS: Final = ("3a", "3b", "3c", "3d", "4", "6a", "6b", "6c")
+
+
+@dataclass(frozen=True)
+class Request:
+    decision_id: str
+    placements: Sequence[str]
+    context: Mapping[str, Any]
+    unit_key: bytes
+    named: bool = False
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a candidate was refused: the offer, the step, the reason code and the id of the cause."""
+
+    offer: str
+    step: str
+    reason: str
+    cause: str
+
+
+@dataclass
+class Answer:
+    """One placement answered. `cause`: of a refusal that gave the reason, or the holdout."""
+
+    reason: str
+    cause: str = ""
+    offer: str | None = None
+    treatment: str | None = None
+    blocks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    ai: bool = False
+    experiments: list[dict[str, str]] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        assert self.reason in REASONS
+
+
+@dataclass(frozen=True)
+class Decision:
+    body: bytes
+    answers: dict[str, Answer]
+
+
+def decide(
+    authored: Mapping[str, Any],
+    profile: Profile | None,
+    overlay: Sequence[fold.Event],
+    request: Request,
+    now_ms: int,
+    *,
+    revision: int,
+    content_hash: str,
+    at_edge: bool = True,
+) -> Decision:
+    """Answer every placement of the request in order.
+
+    `revision` and `content_hash` only name the bundle in the output.
+    """
+    decider = _Decider(Catalogue(authored), profile, overlay, request, now_ms, at_edge)
+    answers = {placement: decider.answer(placement) for placement in dict.fromkeys(request.placements)}
+    return Decision(decider.body(answers, revision, content_hash), answers)
+
+
+def fallback(
+    authored: Mapping[str, Any],
+    request: Request,
+    now_ms: int,
+    reason: str,
+    *,
+    revision: int,
+    content_hash: str,
+    at_edge: bool = True,
+) -> Decision:
+    """What a node answers instead of deciding: generic content for one reason, as if nothing were known."""
+    decider = _Decider(Catalogue(authored), None, [], request, now_ms, at_edge)
+    answers = {
+        placement: decider.fallback(placement, reason) for placement in dict.fromkeys(request.placements)
+    }
+    return Decision(decider.body(answers, revision, content_hash), answers)
+
+
+def verdict(
+    authored: Mapping[str, Any],
+    profile: Profile | None,
+    overlay: Sequence[fold.Event],
+    request: Request,
+    now_ms: int,
+    placement: str,
+    expression: str,
+) -> str:
+    """What an expression comes to for a placement's question, as a trace says it: true, false or error."""
+    decider = _Decider(Catalogue(authored), profile, overlay, request, now_ms, at_edge=False)
+    view = _Placement(decider, decider.catalogue.placements[placement]).view
+    value = evaluate(parse(expression), view)
+    return "error" if isinstance(value, Error) else "true" if value else "false"
+
+
+def _shown(answer: Answer) -> dict[str, Any]:
+    return {
+        "offer": answer.offer,
+        "treatment": answer.treatment,
+        "blocks": answer.blocks,
+        "fallback": answer.reason != "ok",
+        "reason": answer.reason,
+        "ai": answer.ai,
+        "experiments": answer.experiments,
+    }
+
+
+@dataclass(frozen=True)
+class Candidate:
+    offer: Mapping[str, Any]
+    treatment: Mapping[str, Any]
+
+    @property
+    def rank(self) -> tuple[int, bytes]:
+        """Higher priority first, then smaller id."""
+        return -self.offer.get("priority", 0), self.offer["id"].encode()
+
+
+class _Decider:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        profile: Profile | None,
+        overlay: Sequence[fold.Event],
+        request: Request,
+        now_ms: int,
+        at_edge: bool,
+    ) -> None:
+        self.catalogue = catalogue
+        self.request = request
+        self.now_ms = now_ms
+        self.at_edge = at_edge
+        stored = list(profile.events) if profile else []
+        self.events = [{**event, "name": catalogue.canonical(event["name"])} for event in [*stored, *overlay]]
+        self.scores = profile.scores if profile else {}
+        self.starter = profile is None and not overlay
+        self.sequence = profile.sequence if profile else 0
+        self.unit_key = profile.unit_key if profile else request.unit_key
+        self.age_ms = max(0, now_ms - profile.packed_at_ms) if profile else 0
+        self.chosen_offers: set[str] = set()
+        self.taken_groups: set[str] = set()
+
+    def body(self, answers: Mapping[str, Answer], revision: int, content_hash: str) -> bytes:
+        return to_json(
+            {
+                "id": self.request.decision_id,
+                "now": timestamp_text(self.now_ms),
+                "bundle": {"revision": revision, "hash": content_hash},
+                "profile": {
+                    "sequence": self.sequence,
+                    "age_ms": self.age_ms,
+                    "stale": self.age_ms > self.catalogue.stale_after_ms,
+                    "starter": self.starter,
+                },
+                "placements": {placement: _shown(answer) for placement, answer in answers.items()},
+            }
+        )
+
+    # Step 0.
+    def _placement(self, placement_id: str) -> Mapping[str, Any] | None:
+        """The placement, if it is known here: an edge does not know those of the hub."""
+        placement: Mapping[str, Any] | None = self.catalogue.placements.get(placement_id)
+        if placement and self.at_edge and placement.get("answered_at", "edge") == "hub":
+            return None
+        return placement
+
+    def fallback(self, placement_id: str, reason: str) -> Answer:
+        placement = self._placement(placement_id)
+        if placement is None:
+            return Answer("unknown_placement")
+        return Answer(reason, blocks=content.fallback(self.catalogue, placement))
+
+    def answer(self, placement_id: str) -> Answer:
+        placement = self._placement(placement_id)
+        if placement is None:
+            return Answer("unknown_placement")
+        ended = self._consent(placement) or self._holdout(placement) or self._staleness(placement)
+        if ended:
+            ended.blocks = content.fallback(self.catalogue, placement)
+            return ended
+        return _Placement(self, placement).answer()
+
+    # Step 1.
+    def _consent(self, placement: Mapping[str, Any]) -> Answer | None:
+        purpose = placement["purpose"]
+        if purpose == "none":
+            return None
+        state, since_ms = fold.consent_at(purpose, self.events) or ("missing", 0)
+        opted_out = self.catalogue.purposes_gpc[purpose] and self.request.context.get("gpc") is True
+        if state == "granted" and since_ms <= self.now_ms and not opted_out:
+            return None
+        return Answer("no_profile" if self.request.named and self.starter else "no_consent")
+
+    # Step 2.
+    def _holdout(self, placement: Mapping[str, Any]) -> Answer | None:
+        for holdout in self.catalogue.holdouts.values():
+            held_out = bucket(holdout.get("salt") or holdout["id"], self.unit_key) < share(holdout["share"])
+            if held_out and placement["id"] in (holdout.get("placements") or [placement["id"]]):
+                return Answer("holdout", holdout["id"])
+        return None
+
+    def _staleness(self, placement: Mapping[str, Any]) -> Answer | None:
+        limit = placement.get("max_age")
+        if limit and placement["purpose"] != "none" and self.age_ms > span_ms(limit):
+            return Answer("stale")
+        return None
+
+
+class _Placement:
+    """Steps 3 to 8 for one placement."""
+
+    def __init__(self, decider: _Decider, placement: Mapping[str, Any]) -> None:
+        self.decider = decider
+        self.catalogue = decider.catalogue
+        self.placement = placement
+        self.id = placement["id"]
+        self.now_ms = decider.now_ms
+        # Without a purpose there is no permission, so there is no profile.
+        anonymous = placement["purpose"] == "none"
+        self.events = [] if anonymous else decider.events
+        scores = {} if anonymous else decider.scores
+        self.view = View(self.catalogue, self.events, scores, decider.request.context, self.now_ms)
+        self.refused: list[Refusal] = []
+        self.ranks: dict[str, tuple[int, bytes]] = {}
+
+    def answer(self) -> Answer:
+        candidates = self._passing(self._candidates(), self._refusal_before_experiments)
+        assigned = list(self._assignments())
+        candidates = self._passing(candidates, lambda candidate: _refusal_by_variant(candidate, assigned))
+        experiments = [{"id": experiment["id"], "variant": variant["id"]} for experiment, variant in assigned]
+        # A later experiment's block wins over an earlier one's, and both over the treatment's own.
+        overrides = [variant.get("blocks") or {} for _, variant in reversed(assigned)]
+
+        scores = {c.offer["id"]: score(self.catalogue, c.offer, self.view) for c in candidates}
+        ai = any(candidate.offer.get("model") for candidate in candidates)
+        for candidate in sorted(candidates, key=lambda c: (-scores[c.offer["id"]], *c.rank)):
+            blocks = self._content_unless_refused(candidate, overrides)
+            if blocks is not None:
+                return self._chosen(candidate, blocks, ai, experiments)
+        return self._fallback(experiments)
+
+    def _candidates(self) -> Iterator[Candidate]:
+        for offer in self.catalogue.offers.values():
+            for treatment in offer.get("treatments", []):
+                if treatment["placement"] == self.id:
+                    self.ranks[offer["id"]] = Candidate(offer, treatment).rank
+                    yield Candidate(offer, treatment)
+
+    def _passing(self, candidates: Any, refusal: Any) -> list[Candidate]:
+        """The candidates that are not refused; the refusals are kept."""
+        passing = []
+        for candidate in candidates:
+            found = refusal(candidate)
+            if found:
+                self._refuse(candidate, *found)
+            else:
+                passing.append(candidate)
+        return passing
+
+    def _refuse(self, candidate: Candidate, step: str, reason: str, cause: str) -> None:
+        self.refused.append(Refusal(candidate.offer["id"], step, reason, cause))
+
+    # Step 3.
+    def _refusal_before_experiments(self, candidate: Candidate) -> tuple[str, str, str] | None:
+        offer = candidate.offer
+        if not self._eligible(offer):
+            return "3a", "not_eligible", offer["id"]
+        for kind in ("suppression", "exclusion"):
+            for rule in self._rules(kind, offer):
+                if self._blocks(condition(rule)):
+                    return "3b", rule.get("reason") or "suppressed", rule["id"]
+        for cap in self.catalogue.caps.values():
+            if applies(cap, offer, self.id) and self._capped(cap, offer):
+                return "3c", "capped", cap["id"]
+        for rule in self._rules("brand_safety", offer):
+            if self._blocks(condition(rule)):
+                return "3d", "brand_safety", rule["id"]
+        return None
+
+    def _eligible(self, offer: Mapping[str, Any]) -> bool:
+        begins, ends = instant_ms(offer.get("valid_from")), instant_ms(offer.get("valid_until"))
+        if (begins is not None and self.now_ms < begins) or (ends is not None and self.now_ms >= ends):
+            return False
+        return self._matches(condition(offer, "eligibility"))
+
+    def _matches(self, expression: Node | None) -> bool:
+        """Whether a rule that lets pass is true; an error is not."""
+        return expression is None or evaluate(expression, self.view) is True
+
+    def _blocks(self, expression: Node | None) -> bool:
+        """Whether a rule that blocks is anything but false; an error blocks."""
+        return expression is None or evaluate(expression, self.view) is not False
+
+    def _rules(self, kind: str, offer: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        """Rules of one kind that apply by offer, in id order; those by block tags come in step 6c."""
+        for rule in self.catalogue.rules.values():
+            if rule["kind"] == kind and not _block_tags(rule) and applies(rule, offer, self.id):
+                yield rule
+
+    def _capped(self, cap: Mapping[str, Any], offer: Mapping[str, Any]) -> bool:
+        verdict: Value = True
+        if (when := condition(cap)) is not None:
+            verdict = evaluate(when, self.view)
+        if verdict is False:
+            return False
+        return isinstance(verdict, Error) or self._shown_count(cap, offer) >= cap["max"]
+
+    def _shown_count(self, cap: Mapping[str, Any], offer: Mapping[str, Any]) -> int:
+        """Impressions within the cap's window of this offer, or of all that the cap applies to."""
+        offers = [offer]
+        if cap.get("per", "offer") == "all":
+            offers = [other for other in self.catalogue.offers.values() if applies_somewhere(cap, other)]
+        offer_hashes = {xxh64(o["id"].encode()) for o in offers}
+        channel_hashes = {xxh64(channel.encode()) for channel in cap.get("channels") or []}
+        minute = self.now_ms // fold.MINUTE_MS
+        window = span_ms(cap["window"]) // fold.MINUTE_MS
+        return sum(
+            count
+            for shown_at, offer_hash, channel_hash, count in fold.impressions(self.events)
+            if minute - window < shown_at <= minute
+            and offer_hash in offer_hashes
+            and (not channel_hashes or channel_hash in channel_hashes)
+        )
+
+    # Step 4.
+    def _assignments(self) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+        """Experiments the unit takes part in here, with its variant, in id order."""
+        key = self.decider.unit_key
+        for experiment in self.catalogue.experiments.values():
+            if self.id not in experiment["placements"] or not self._matches(
+                condition(experiment, "eligibility")
+            ):
+                continue
+            salt = experiment.get("salt") or experiment["id"]
+            if experiment.get("layer"):
+                layer = self.catalogue.layers[experiment["layer"]]
+                begins, ends = (share(bound) for bound in experiment.get("range", [0, 1]))
+                if not begins <= bucket(layer.get("salt") or layer["id"], key) < ends:
+                    continue
+            if bucket(salt + ":traffic", key) < share(experiment.get("traffic", 1)):
+                yield experiment, _variant(experiment["variants"], bucket(salt, key))
+
+    # Step 6.
+    def _content_unless_refused(
+        self, candidate: Candidate, overrides: list[Mapping[str, str]]
+    ) -> dict[str, dict[str, Any]] | None:
+        offer = candidate.offer
+        repeated = offer["id"] in self.decider.chosen_offers and not self.placement.get("allow_repeat", False)
+        if repeated or offer.get("exclusive_group") in self.decider.taken_groups:
+            self._refuse(candidate, "6a", "suppressed", "exclusivity")
+            return None
+        try:
+            choices = [*overrides, candidate.treatment.get("blocks", {})]
+            blocks = content.resolve(self.catalogue, self.placement["slots"], choices, self.view)
+        except NoContentError as refusal:
+            self._refuse(candidate, "6b", "no_content", refusal.cause)
+            return None
+        used = [self.catalogue.blocks[filled["block"]] for filled in blocks.values()]
+        tags = {tag for block in used for tag in block.get("tags", [])}
+        for kind, reason in (("exclusion", "suppressed"), ("brand_safety", "brand_safety")):
+            for rule in self.catalogue.rules.values():
+                if rule["kind"] == kind and tags & _block_tags(rule) and self._blocks(condition(rule)):
+                    self._refuse(candidate, "6c", reason, rule["id"])
+                    return None
+        return blocks
+
+    # Steps 7 and 8.
+    def _chosen(
+        self, candidate: Candidate, blocks: dict[str, Any], ai: bool, experiments: list[dict[str, str]]
+    ) -> Answer:
+        self.decider.chosen_offers.add(candidate.offer["id"])
+        if candidate.offer.get("exclusive_group"):
+            self.decider.taken_groups.add(candidate.offer["exclusive_group"])
+        return Answer(
+            "ok",
+            offer=candidate.offer["id"],
+            treatment=candidate.treatment["id"],
+            blocks=blocks,
+            ai=ai,
+            experiments=experiments,
+            refused=self.refused,
+        )
+
+    def _fallback(self, experiments: list[dict[str, str]]) -> Answer:
+        reason, cause = "no_content", ""
+        if self.refused:
+            furthest = min(self.refused, key=lambda r: (-STEPS.index(r.step), self.ranks[r.offer]))
+            reason, cause = furthest.reason, furthest.cause
+        blocks = content.fallback(self.catalogue, self.placement)
+        return Answer(reason, cause, blocks=blocks, experiments=experiments, refused=self.refused)
+
+
+def _refusal_by_variant(
+    candidate: Candidate, assigned: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]
+) -> tuple[str, str, str] | None:
+    for experiment, variant in assigned:
+        if variant.get("offers") is not None and candidate.offer["id"] not in variant["offers"]:
+            return "4", "not_eligible", experiment["id"]
+    return None
+
+
+def _variant(variants: Sequence[Mapping[str, Any]], position: int) -> Mapping[str, Any]:
+    """The first variant whose share, added to those before it, passes the unit's bucket."""
+    total = sum(variant["weight"] for variant in variants)
+    reached = 0
+    for variant in variants:
+        reached += variant["weight"]
+        if position < MILLION * reached // total:
+            return variant
+    raise AssertionError("the last bound is the whole range")
+
+
+def _block_tags(rule: Mapping[str, Any]) -> set[str]:
+    return set((rule.get("applies_to") or {}).get("block_tags", []))

@@ -1,0 +1,180 @@
+"""CEL evaluation with errors as values, as the language definition's chapter on evaluation has it."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from tests.oracle.cel import Node
+
+INT_MIN: Final = -(2**63)
+INT_MAX: Final = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Error:
+    """CEL's error as a value, with what caused it."""
+
+    why: str
+
+
+@dataclass(frozen=True, order=True)
+class Timestamp:
+    ms: int
+
+
+@dataclass(frozen=True, order=True)
+class Duration:
+    ms: int
+
+
+Value = bool | int | float | str | Timestamp | Duration | list[str] | Error
+
+
+class Environment(Protocol):
+    """What an expression can see."""
+
+    now_ms: int
+
+    def read(self, scope: str, name: str) -> Value: ...
+
+    def has(self, scope: str, name: str) -> bool: ...
+
+
+def evaluate(node: Node, environment: Environment) -> Value:
+    """The value of an expression, or the Error it comes to."""
+    kind, *parts = node
+    match kind:
+        case "literal":
+            return parts[0]  # type: ignore[no-any-return]
+        case "duration":
+            return Duration(parts[0])
+        case "timestamp":
+            return Timestamp(parts[0])
+        case "now":
+            return Timestamp(environment.now_ms)
+        case "read":
+            return environment.read(*parts)
+        case "has":
+            return environment.has(*parts)
+        case "and":
+            return _and(evaluate(parts[0], environment), evaluate(parts[1], environment))
+        case "or":
+            return _or(evaluate(parts[0], environment), evaluate(parts[1], environment))
+        case "choose":
+            condition = evaluate(parts[0], environment)
+            if isinstance(condition, Error):
+                return condition
+            return evaluate(parts[1] if condition else parts[2], environment)
+        case "in" if parts[1][0] == "list":
+            item = evaluate(parts[0], environment)
+            members = [evaluate(member, environment) for member in parts[1][1]]
+            return item if isinstance(item, Error) else any(item == member for member in members)
+    # Every other operator is strict: an error of an operand is its result.
+    operands = [evaluate(part, environment) for part in parts]
+    for operand in operands:
+        if isinstance(operand, Error):
+            return operand
+    return STRICT[kind](*operands)
+
+
+def _and(left: Value, right: Value) -> Value:
+    """False if either side is false, whatever the other is; an error if there is one and no false."""
+    if left is False or right is False:
+        return False
+    if left is True and right is True:
+        return True
+    return left if isinstance(left, Error) else right
+
+
+def _or(left: Value, right: Value) -> Value:
+    """True if either side is true, whatever the other is; an error if there is one and no true."""
+    if left is True or right is True:
+        return True
+    if left is False and right is False:
+        return False
+    return left if isinstance(left, Error) else right
+
+
+def _whole(value: int) -> int | Error:
+    return value if INT_MIN <= value <= INT_MAX else Error("int overflow")
+
+
+def _add(left: Any, right: Any) -> Value:
+    if isinstance(left, Timestamp):
+        return _timestamp(left.ms + right.ms)
+    if isinstance(right, Timestamp):
+        return _timestamp(left.ms + right.ms)
+    return left + right if isinstance(left, float) else _whole(left + right)
+
+
+def _subtract(left: Any, right: Any) -> Value:
+    if isinstance(left, Timestamp) and isinstance(right, Timestamp):
+        return _duration(left.ms - right.ms)
+    if isinstance(left, Timestamp):
+        return _timestamp(left.ms - right.ms)
+    return left - right if isinstance(left, float) else _whole(left - right)
+
+
+def _timestamp(ms: int) -> Timestamp | Error:
+    return Timestamp(ms) if INT_MIN <= ms <= INT_MAX else Error("timestamp overflow")
+
+
+def _duration(ms: int) -> Duration | Error:
+    return Duration(ms) if INT_MIN <= ms <= INT_MAX else Error("duration overflow")
+
+
+def _divide(left: Any, right: Any) -> Value:
+    if isinstance(left, float):
+        return _divide_doubles(left, right)
+    if right == 0:
+        return Error("division by zero")
+    quotient = abs(left) // abs(right)
+    return _whole(quotient if (left < 0) == (right < 0) else -quotient)
+
+
+def _divide_doubles(left: float, right: float) -> float:
+    """IEEE division; Python's own refuses a zero divisor."""
+    if right != 0.0 or math.isnan(left):
+        return left / right if right != 0.0 else left
+    if left == 0.0:
+        return math.nan
+    return math.copysign(math.inf, left) * math.copysign(1.0, right)
+
+
+def _modulo(left: int, right: int) -> Value:
+    """The remainder has the dividend's sign."""
+    if right == 0:
+        return Error("division by zero")
+    if left == INT_MIN and right == -1:
+        return Error("int overflow")
+    remainder = abs(left) % abs(right)
+    return -remainder if left < 0 else remainder
+
+
+def _negate(value: Any) -> Value:
+    return -value if isinstance(value, float) else _whole(-value)
+
+
+# Python compares int and float by mathematical value, NaN unequal to everything, and text by code point,
+# which is the order of its UTF-8 bytes.
+STRICT: Final[dict[str, Callable[..., Value]]] = {
+    "not": lambda x: not x,
+    "neg": _negate,
+    "==": lambda x, y: bool(x == y),
+    "!=": lambda x, y: bool(x != y),
+    "<": lambda x, y: bool(x < y),
+    "<=": lambda x, y: bool(x <= y),
+    ">": lambda x, y: bool(x > y),
+    ">=": lambda x, y: bool(x >= y),
+    "+": _add,
+    "-": _subtract,
+    "*": lambda x, y: x * y if isinstance(x, float) else _whole(x * y),
+    "/": _divide,
+    "%": _modulo,
+    "in": lambda x, y: x in y,
+    "size": len,
+    "contains": lambda x, y: y in x,
+    "startsWith": lambda x, y: x.startswith(y),
+    "endsWith": lambda x, y: x.endswith(y),
+}
