@@ -54,6 +54,7 @@ PER_OFFER, PER_ALL = 0, 1
 ANSWERED_AT_EDGE, ANSWERED_AT_HUB = 0, 1
 MODEL_LINEAR, MODEL_LOGISTIC = 0, 1
 SLOT_TEXT, SLOT_URL, SLOT_NUMBER, SLOT_BOOL = 0, 1, 2, 3
+STEP_WAIT, STEP_WAIT_FOR, STEP_BRANCH, STEP_SEND, STEP_END = 0, 1, 2, 3, 4
 
 Scalar = bool | int | float | str
 
@@ -251,6 +252,81 @@ class Model(msgspec.Struct, frozen=True, array_like=True):
     features: list[Feature]
 
 
+class Template(msgspec.Struct, frozen=True, array_like=True):
+    """A channel's master: Liquid sources and the words of each language (docs/decisions/0006)."""
+
+    id: str
+    channel: str
+    sender: str
+    reply_to: str
+    subject: str
+    preheader: str
+    mjml: str
+    text: str
+    locale: str
+    strings: dict[str, dict[str, str]]
+
+
+class Occurrence(msgspec.Struct, frozen=True, array_like=True):
+    """An event by its canonical name; where: path -> allowed plain values."""
+
+    event: str
+    where: dict[str, list[Scalar]]
+
+
+class Exit(msgspec.Struct, frozen=True, array_like=True):
+    """By event, or (occurrence None) by a rule that is true."""
+
+    occurrence: Occurrence | None
+    rule: int
+
+
+class Step(msgspec.Struct, frozen=True, array_like=True):
+    """`next`, `then`, `otherwise` and the targets of branches are indexes of steps; -1 ends the journey."""
+
+    id: str
+    kind: int  # STEP_*
+    next: int = -1
+    duration_ms: int = 0  # STEP_WAIT, STEP_WAIT_FOR; already divided by the time scale
+    occurrence: Occurrence | None = None  # STEP_WAIT_FOR
+    then: int = -1
+    otherwise: int = -1
+    branches: list[tuple[int, int]] = []  # (rule, step), the first that is true; else `next`
+    placement: int = -1  # STEP_SEND
+    template: int = -1
+
+
+class Journey(msgspec.Struct, frozen=True, array_like=True):
+    """Steps begin at index 0. `reentry_ms`: -1 never, 0 always, else the span since the last entry."""
+
+    id: str
+    trigger: Occurrence
+    when: int  # rule, -1: always
+    reentry_ms: int
+    exits: list[Exit]
+    steps: list[Step]
+
+
+class QuietHours(msgspec.Struct, frozen=True, array_like=True):
+    """Minutes of the local day, [start, end), past midnight if start > end."""
+
+    channels: list[str]
+    start: int
+    end: int
+
+
+class Outbound(msgspec.Struct, frozen=True, array_like=True):
+    """What only the hub's delivery reads; edges carry it, for the hash covers it."""
+
+    templates: list[Template] = []
+    journeys: list[Journey] = []
+    quiet_hours: list[QuietHours] = []
+    time_zone: str = "UTC"
+    time_scale: float = 1.0
+    #: Block id -> locale -> (value, prefix, suffix); None: as in the block.
+    translations: dict[str, dict[str, tuple[str | None, str | None, str | None]]] = {}
+
+
 class BundleDocument(msgspec.Struct, frozen=True, array_like=True):
     """Everything a node needs to decide and to fold. Lists are in id order unless said otherwise."""
 
@@ -277,6 +353,7 @@ class BundleDocument(msgspec.Struct, frozen=True, array_like=True):
     stale_after_ms: int
     #: Object "kind:id" -> "file:line", for people; "catalogue" -> hash of all that was authored.
     sources: dict[str, str]
+    outbound: Outbound = Outbound()
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -71,3 +71,9 @@ class UnavailableError(HubError):
     """A part of the hub is not there at the moment; try again later."""
 
     code = "unavailable"
+
+
+class ContentError(HubError):
+    """A template cannot be rendered for this person."""
+
+    code = "no_content"

@@ -21,6 +21,7 @@ from core.authoring.types import (
     Experiment,
     Governance,
     Holdout,
+    Journey,
     Layer,
     Model,
     Offer,
@@ -29,6 +30,7 @@ from core.authoring.types import (
     Rule,
     Segment,
     Settings,
+    Template,
 )
 
 __all__ = [
@@ -68,6 +70,8 @@ class Catalogue(msgspec.Struct, kw_only=True):
     holdouts: list[Holdout] = []
     models: list[Model] = []
     events: list[Event] = []
+    templates: list[Template] = []
+    journeys: list[Journey] = []
     places: Places = NoPlaces()
     faults: list[Fault] = []
     malformed: dict[str, set[str]] = {}

@@ -19,6 +19,10 @@ TIMESTAMP_PATTERN: Final = (
 )
 EXPRESSION_LENGTH_MAX: Final = 4_096
 TEXT_LENGTH_MAX: Final = 2_048
+TEMPLATE_LENGTH_MAX: Final = 256 * 1024
+STEPS_MAX: Final = 100
+BRANCHES_MAX: Final = 32
+EXITS_MAX: Final = 32
 PRIORITY_MAX: Final = 1_000_000
 WEIGHT_MAX: Final = 1_000_000
 CAP_MAX: Final = 1_000_000
@@ -41,6 +45,11 @@ Expression = Annotated[
         min_length=1, max_length=EXPRESSION_LENGTH_MAX, description="a CEL expression (docs/expressions.md)"
     ),
 ]
+ClockTime = Annotated[str, _text("^([01][0-9]|2[0-3]):[0-5][0-9]$", 'a time of day such as "21:30"')]
+Locale = Annotated[
+    str, _text("^[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2})?$", "a language tag such as en or de-AT")
+]
+TimeScale = Annotated[float, msgspec.Meta(gt=0.0, le=1e6)]
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0, description="a share of all, from 0 to 1")]
 Text = Annotated[str, msgspec.Meta(max_length=TEXT_LENGTH_MAX)]
 Path = Annotated[
@@ -90,12 +99,24 @@ class Governance(_Authored, kw_only=True, frozen=True):
     people: Annotated[list[Person], msgspec.Meta(min_length=1)]
 
 
+class QuietHours(_Authored, kw_only=True, frozen=True):
+    """A span of the person's local day without messages on these channels; it may pass midnight."""
+
+    channels: Annotated[list[Id], msgspec.Meta(min_length=1, max_length=16)]
+    start: ClockTime
+    end: ClockTime
+
+
 class Settings(_Authored, kw_only=True, frozen=True):
     """`stale_after`: age at which a profile record counts as stale. `behaviour_purposes`: any one granted
-    lets behaviour shape the profile."""
+    lets behaviour shape the profile. `time_scale` divides every duration of journeys. `time_zone`: of people
+    whose own (`profile.time_zone`) is not known."""
 
     stale_after: Duration = "30d"
     behaviour_purposes: list[Id] = msgspec.field(default_factory=lambda: ["analytics", "personalization"])
+    time_scale: TimeScale = 1.0
+    time_zone: ReadableName = "UTC"
+    quiet_hours: list[QuietHours] = []
 
 
 class Source(_Authored, kw_only=True, frozen=True):
@@ -148,9 +169,17 @@ class Placement(_Owned, kw_only=True, frozen=True):
     fallback: dict[Id, Id | None]
 
 
+class Translation(_Authored, kw_only=True, frozen=True):
+    """A text block's words in another language; what is left out stays as it is."""
+
+    value: Text | None = None
+    prefix: Text | None = None
+    suffix: Text | None = None
+
+
 class Block(_Owned, kw_only=True, frozen=True):
     """A piece of content: a constant `value`, or an attribute's value (with `value` as its default) between
-    prefix and suffix."""
+    prefix and suffix. Messages take the `translations` of the person's language."""
 
     type: SlotType
     value: bool | int | float | Text | None = None
@@ -158,6 +187,7 @@ class Block(_Owned, kw_only=True, frozen=True):
     prefix: Text = ""
     suffix: Text = ""
     tags: list[Id] = []
+    translations: Annotated[dict[Locale, Translation], msgspec.Meta(max_length=64)] = {}
 
 
 class Weight(_Authored, kw_only=True, frozen=True):
@@ -295,6 +325,92 @@ class Event(_Authored, kw_only=True, frozen=True):
     description: Text = ""
 
 
+class Template(_Owned, kw_only=True, frozen=True):
+    """The master of a channel's messages. Texts are Liquid: `slots.NAME` is a block's content, `strings.KEY`
+    the words of the person's language, `profile.ID` a declared attribute, `links.unsubscribe` and
+    `links.preferences` where to go. `mjml` becomes HTML; without `text` the plain part is
+    made from the HTML."""
+
+    channel: Id
+    sender: ReadableName
+    reply_to: ReadableName | None = None
+    subject: Text
+    preheader: Text = ""
+    mjml: Annotated[str, msgspec.Meta(max_length=TEMPLATE_LENGTH_MAX)] = ""
+    text: Annotated[str, msgspec.Meta(max_length=TEMPLATE_LENGTH_MAX)] = ""
+    locale: Locale = "en"
+    strings: Annotated[dict[Locale, dict[Name, Text]], msgspec.Meta(max_length=64)] = {}
+
+
+class Occurrence(_Authored, kw_only=True, frozen=True):
+    """An event of a person, of which properties may be asked to have certain values."""
+
+    event: EventName
+    where: dict[Path, Scalar | list[Scalar]] = {}
+
+
+class Exit(_Authored, kw_only=True, frozen=True):
+    """What ends a journey wherever the person stands in it: an event, or an expression that holds."""
+
+    event: EventName | None = None
+    where: dict[Path, Scalar | list[Scalar]] = {}
+    when: Expression | None = None
+
+
+class WaitFor(_Authored, kw_only=True, frozen=True):
+    """Wait for an event, but no longer than `at_most`; `then` and `otherwise` are steps, the next one if not
+    named."""
+
+    event: EventName
+    where: dict[Path, Scalar | list[Scalar]] = {}
+    at_most: Duration
+    then: Id | None = None
+    otherwise: Id | None = None
+
+
+class Branch(_Authored, kw_only=True, frozen=True):
+    """Go to a step if the expression holds."""
+
+    when: Expression
+    go: Id
+
+
+class Send(_Authored, kw_only=True, frozen=True):
+    """Decide a placement for the person and send the result in a template."""
+
+    placement: Id
+    template: Id
+
+
+class Step(_Authored, kw_only=True, frozen=True):
+    """One of `wait`, `wait_for`, `branch`, `send` or `end`; then `next`, or the step below."""
+
+    id: Id
+    wait: Duration | None = None
+    wait_for: WaitFor | None = None
+    branch: Annotated[list[Branch], msgspec.Meta(max_length=BRANCHES_MAX)] = []
+    send: Send | None = None
+    end: bool = False
+    next: Id | None = None
+
+
+class Reentry(_Authored, kw_only=True, frozen=True):
+    """May a person who has been in the journey enter again: `after` a span since the last entry."""
+
+    after: Duration
+
+
+class Journey(_Owned, kw_only=True, frozen=True):
+    """A sequence of steps that a person enters by an event. Who is inside finishes the version she entered.
+    Nobody is in one journey twice at a time."""
+
+    trigger: Occurrence
+    when: Expression | None = None
+    reentry: Literal["never", "always"] | Reentry = "never"
+    exits: Annotated[list[Exit], msgspec.Meta(max_length=EXITS_MAX)] = []
+    steps: Annotated[list[Step], msgspec.Meta(min_length=1, max_length=STEPS_MAX)]
+
+
 class CatalogueFile(_Authored, kw_only=True, frozen=True):
     """One YAML file: every key is a kind, and every kind may come in any number of files."""
 
@@ -313,6 +429,8 @@ class CatalogueFile(_Authored, kw_only=True, frozen=True):
     holdouts: list[Holdout] = []
     models: list[Model] = []
     events: list[Event] = []
+    templates: list[Template] = []
+    journeys: list[Journey] = []
 
 
 #: Kinds of which there is one object, and kinds that are lists, in the order of `CatalogueFile`.

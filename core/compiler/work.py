@@ -26,6 +26,8 @@ SINGULAR: Final[dict[str, str]] = {
     "holdouts": "holdout",
     "models": "model",
     "events": "event",
+    "templates": "template",
+    "journeys": "journey",
 }
 ID_FIELDS: Final = {"events": "name"}
 
