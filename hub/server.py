@@ -14,6 +14,7 @@ from typing import Any, Final
 import structlog
 
 from core.user_token import load_user_token_key
+from hub.checks import CATALOGUE_CHECKS
 from hub.data.intake import Intake
 from hub.data.maintenance import Retention
 from hub.data.plane import DataPlane, wall_clock_ms
@@ -151,7 +152,13 @@ class _Parts:
         prepare = (self.decider.prepare, _preparing(plane))
         self.fleet = Fleet(store, wall_clock_ms)
         self.publisher = Publisher(
-            store, keys.signing, self.bundles, prepare, wall_clock_ms, self.fleet_revision
+            store,
+            keys.signing,
+            self.bundles,
+            prepare,
+            wall_clock_ms,
+            self.fleet_revision,
+            CATALOGUE_CHECKS,
         )
         self.intake = Intake(store, plane.event_log, plane.ingestion, settings.node)
         self.report = FleetReport(

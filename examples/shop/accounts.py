@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections import OrderedDict
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -23,19 +24,31 @@ SAMPLE_ACCOUNTS = (
 )
 
 
+@dataclass(frozen=True)
+class Session:
+    """Somebody who is logged in. `visit` names the session to pages, which tell of it once."""
+
+    email: str
+    first_name: str = ""
+    signed_up: bool = False
+    visit: str = field(default_factory=lambda: secrets.token_hex(8))
+
+
 class Accounts:
-    """Sessions in memory; a restart of the shop logs everybody out."""
+    """Sessions in memory; a restart of the shop logs everybody out. Any address may log in."""
 
     def __init__(self, key_file: Path, site: str) -> None:
         self._key = OKPKey.import_key(key_file.read_text(encoding="utf-8"))
         self._site = site
-        self._sessions: OrderedDict[str, str] = OrderedDict()
+        self._sessions: OrderedDict[str, Session] = OrderedDict()
         self._registry = JWSRegistry(algorithms=["EdDSA", "Ed25519"])
 
-    def log_in(self, email: str) -> str:
-        """Open a session and return its id."""
+    def log_in(self, email: str, first_name: str = "", *, signed_up: bool = False) -> str:
+        """Open a session and return its id. Sample customers keep their names."""
+        email = email.strip().lower()
+        known = {address: name for address, name, _ in SAMPLE_ACCOUNTS}
         session = secrets.token_urlsafe(24)
-        self._sessions[session] = email.strip().lower()
+        self._sessions[session] = Session(email, known.get(email, first_name.strip()), signed_up)
         while len(self._sessions) > SESSIONS_MAX:
             self._sessions.popitem(last=False)
         return session
@@ -43,7 +56,8 @@ class Accounts:
     def log_out(self, session: str) -> None:
         self._sessions.pop(session, None)
 
-    def email(self, session: str) -> str | None:
+    def session(self, session: str) -> Session | None:
+        """The session of an id."""
         return self._sessions.get(session)
 
     def user_token(self, email: str) -> str:
