@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from core.cel.general import times
 from core.cel.general.values import (
+    SECOND_NS,
     TYPES,
     Duration,
     Map,
@@ -15,7 +16,9 @@ from core.cel.general.values import (
     Type,
     Uint,
     Value,
+    checked_duration,
     checked_int,
+    checked_timestamp,
     checked_uint,
 )
 from core.errors import EvaluationError, UnsupportedError
@@ -71,7 +74,10 @@ def _object(content: Any) -> Value:
     name = content["@type"].removeprefix(_ANY)
     if name not in _PARSERS:
         raise UnsupportedError(expected="a value of CEL", got=f"the protocol-buffer message `{name}`")
-    return _PARSERS[name](content["value"])
+    if "value" in content:
+        return _PARSERS[name](content["value"])
+    ns = int(content.get("seconds", 0)) * SECOND_NS + int(content.get("nanos", 0))
+    return checked_timestamp(ns) if name.endswith("Timestamp") else checked_duration(ns)
 
 
 def _enum(content: Any) -> Value:

@@ -167,6 +167,8 @@ class _Compiler:
         extensions = functions.EXTENSION_METHODS if method else functions.EXTENSION_GLOBALS
         if found is None and node.name in extensions:
             raise _refused(node, f"the extension function `{node.name}()`")
+        if found is None and self.scope.container and not method:
+            raise _refused(node, f"the protocol-buffer name `{node.name}`")
         written = [*([node.target] if node.target else []), *node.arguments]
         arguments = [self.code(argument) for argument in written]
         if found is None:

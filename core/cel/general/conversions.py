@@ -31,7 +31,7 @@ _UINT: Final = re.compile(r"[0-9]{1,30}")
 _DOUBLE: Final = re.compile(
     r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|inf|infinity|nan)", re.IGNORECASE | re.ASCII
 )
-#: Exponents outside of these are written as such: 0.0001, 100000, 1e-05, 1e+06.
+#: Other powers of ten are written as such: 0.0001 and 100000, but 1e-05 and 1e+21.
 _PLAIN_EXPONENTS: Final = range(-4, 21)
 
 Conversion = Callable[[Value], Value]
