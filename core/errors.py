@@ -45,5 +45,17 @@ class ExpressionError(CoreError):
         self.column = column
 
 
+class UnsupportedError(ExpressionError):
+    """The expression is CEL, but uses a part of it that is refused by its name."""
+
+
+class EvaluationError(CoreError):
+    """The expression has no value for these inputs; CEL's logic may absorb it."""
+
+
+class ExhaustedError(CoreError):
+    """Evaluating the expression takes more work than is allowed; nothing absorbs it."""
+
+
 class RequestError(CoreError):
     """The decision request is malformed."""

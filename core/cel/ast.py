@@ -31,12 +31,15 @@ class Node:
 @dataclass(slots=True)
 class Literal(Node):
     kind: str  # bool int uint float string bytes null
-    value: bool | int | float | str | None
+    value: bool | int | float | str | bytes | None
 
 
 @dataclass(slots=True)
 class Name(Node):
+    """An identifier; with a dot before it, it is looked up from the outside (`.x`)."""
+
     name: str
+    absolute: bool = False
 
 
 @dataclass(slots=True)

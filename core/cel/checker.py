@@ -157,6 +157,7 @@ class _Checker:
         if node.kind == "int" and isinstance(node.value, int) and node.value > literals.INT_MAX:
             return self.refuse(node, "an int of 64 bits", str(node.value))
         assert node.value is not None
+        assert not isinstance(node.value, bytes)
         return Constant(LITERAL_TYPES[node.kind], node.value)
 
     def name(self, node: ast.Name) -> Typed | None:

@@ -9,6 +9,7 @@ from core.authoring.text import timestamp_ms as _catalogue_timestamp_ms
 
 INT_MIN: Final = -(2**63)
 INT_MAX: Final = 2**63 - 1
+UINT_MAX: Final = 2**64 - 1
 DURATION_MS_MAX: Final = 315_576_000_000_000  # ten thousand years, the range of google.protobuf.Duration
 
 _ESCAPES: Final = {
@@ -55,9 +56,39 @@ def _unescape(match: re.Match[str]) -> str:
     return chr(code)
 
 
+def bytes_value(text: str) -> bytes:
+    """The value of a bytes literal: what is written is UTF-8, escapes are bytes. Raises ValueError."""
+    prefix = 2 if text[1] in "bBrR" else 1
+    raw = prefix == 2
+    body = text[prefix:]
+    quotes = 3 if body[:3] in ('"""', "'''") and len(body) >= 6 else 1
+    body = body[quotes:-quotes]
+    if raw:
+        return body.encode()
+    parts, at = [], 0
+    for match in _ESCAPE.finditer(body):
+        parts += [body[at : match.start()].encode(), _unescaped_byte(match)]
+        at = match.end()
+    return b"".join([*parts, body[at:].encode()])
+
+
+def _unescaped_byte(match: re.Match[str]) -> bytes:
+    if match.lastgroup in ("hex4", "hex8"):
+        raise ValueError(f"the escape {match[0]}, which bytes do not have")
+    return _unescape(match).encode("latin-1")
+
+
 def int_value(text: str) -> int:
     """The value of an integer literal; its sign is an operator of its own, so 2^63 may come."""
     return int(text, 16) if text[:2] == "0x" else int(text)
+
+
+def uint_value(text: str) -> int:
+    """The value of an unsigned literal such as 42u or 0xFFu. Raises ValueError."""
+    value = int_value(text[:-1])
+    if value > UINT_MAX:
+        raise ValueError(f"{text}, which is too large")
+    return value
 
 
 def duration_ms(text: str) -> int:

@@ -9,7 +9,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from core.cel import ast, literals
-from core.errors import ExpressionError
+from core.errors import ExpressionError, UnsupportedError
 
 if TYPE_CHECKING:
     from lark import Token
@@ -144,7 +144,7 @@ def _binary(children: Sequence[Any]) -> ast.Node:
 
 
 def _conditional(children: Sequence[Any]) -> ast.Node:
-    condition, yes, no = children
+    condition, _, yes, no = children
     return _nested(ast.Conditional(condition.line, condition.column, condition, yes, no), condition, yes, no)
 
 
@@ -159,7 +159,7 @@ def _method(children: Sequence[Any]) -> ast.Node:
 
 
 def _call(children: Sequence[Any]) -> ast.Node:
-    token, *arguments = children
+    token, *arguments = children[1:] if children[0] == "." else children
     return _nested(ast.Call(_line(token), _column(token), str(token), None, arguments), *arguments)
 
 
@@ -190,7 +190,17 @@ def _map(children: Sequence[Any]) -> ast.Node:
 
 def _name(children: Sequence[Any]) -> ast.Node:
     token = children[-1]
-    return ast.Name(_line(token), _column(token), str(token))
+    return ast.Name(_line(token), _column(token), str(token), absolute=len(children) > 1)
+
+
+def _optional(children: Sequence[Any]) -> ast.Node:
+    token = next(child for child in children if child == "?")
+    raise UnsupportedError(
+        expected="a supported part of CEL",
+        got="an optional value `?`",
+        line=_line(token),
+        column=_column(token),
+    )
 
 
 def _reserved(children: Sequence[Any]) -> ast.Node:
@@ -222,15 +232,16 @@ _BUILDERS: Final[dict[str, Callable[[Sequence[Any]], ast.Node]]] = {
     "absolute": _name,
     "call": _call,
     "reserved": _reserved,
+    "optional": _optional,
     "list_": _list,
     "map_": _map,
     "entry": _entry,
     "field": lambda children: children[-1],
     "float_": _literal("float", _finite),
     "int_": _literal("int", literals.int_value),
-    "uint": _literal("uint", str),
+    "uint": _literal("uint", literals.uint_value),
     "string": _literal("string", literals.string_value),
-    "bytes_": _literal("bytes", str),
+    "bytes_": _literal("bytes", literals.bytes_value),
     "true": _literal("bool", lambda _: True),
     "false": _literal("bool", lambda _: False),
     "null": _literal("null", lambda _: None),

@@ -1,34 +1,41 @@
-"""`onevoice eval`: try an expression on plain values, without hub and catalogue."""
+"""`onevoice eval`: try an expression on plain values, or run a batch of cases, without hub and catalogue."""
 
 import argparse
 import json
-import math
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from core.bundle import BOOL, FLOAT, INT, STRING, STRINGS, TIMESTAMP
 from core.cel.checker import Environment, check_value
-from core.cel.evaluate import Value, evaluate
-from core.cel.literals import INT_MAX, INT_MIN, timestamp_ms, timestamp_text
+from core.cel.general.compiling import compile_expression
+from core.cel.general.names import Scope
+from core.cel.general.values import Timestamp, Value, type_name
 from core.cel.parser import parse
-from core.cel.typed import DURATION, TYPE_NAMES, Typed
-from core.errors import ExpressionError
+from core.errors import EvaluationError, ExhaustedError, ExpressionError
+from hub.cli import conformance, typed_values
 from hub.cli.arguments import json_option, moment, now_ms
 from hub.cli.errors import DONE, CommandError, UsageError
 from hub.cli.output import Output
 from hub.cli.session import Commands
+from hub.cli.variables import NO_VARIABLES, Variables, read_variables, to_json
+from hub.decisioning.zones import find_zone
 
-VARIABLES_BYTES_MAX: Final = 1024 * 1024
-TYPES: Final = {name: kind for kind, name in TYPE_NAMES.items() if kind != DURATION}
-TYPES_KEY: Final = "types"
+STANDARD_INPUT: Final = "-"
+MILLISECOND_NS: Final = 1_000_000
+#: What a catalogue calls these types.
+SHOWN_TYPES: Final = {
+    "double": "float",
+    "google.protobuf.Timestamp": "timestamp",
+    "google.protobuf.Duration": "duration",
+}
 EPILOG: Final = (
     'The file holds a JSON object, such as {"profile": {"age": 30}, "context": {"device": "mobile"}, "x": 1, '
     '"types": {"profile.birthday": "timestamp", "profile.city": "string"}}. Types are read from the values; '
-    "`types` says those that cannot be, and declares what has no value."
+    "`types` says those that cannot be, and declares what has no value. With --batch each line of FILE (or "
+    'of standard input) is a case in the JSON of CEL\'s conformance suite, {"name", "expr", "bindings"}; the '
+    'outcomes come one a line: {"name", "value"}, {"name", "error"} or {"name", "refused"}.'
 )
-
-#: Name -> (type, value).
-Bindings = dict[str, tuple[int, Value]]
 
 
 def add(commands: Commands) -> None:
@@ -39,120 +46,101 @@ def add(commands: Commands) -> None:
         help="evaluate an expression on plain values (no hub needed)",
         epilog=EPILOG,
     )
-    parser.add_argument("expression", metavar="EXPR", help="CEL, as in a catalogue")
+    parser.add_argument("expression", metavar="EXPR", nargs="?", help="CEL")
     parser.add_argument("--vars", type=Path, metavar="FILE", help="values of the names in it")
     parser.add_argument(
         "--now", type=moment, default=0, metavar="TIME", help="what `now` is (default: the clock)"
+    )
+    parser.add_argument(
+        "--batch", nargs="?", const=STANDARD_INPUT, metavar="FILE", help="evaluate cases, one a line"
     )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Print value and type; an error of the expression and a refusal are refusals of the command."""
-    bindings = read_bindings(arguments.vars) if arguments.vars else {}
-    typed = checked(arguments.expression, bindings)
-    value = evaluate(typed, [value for _, value in bindings.values()], arguments.now or now_ms())
-    if value is None:
-        message = "error: a value it needs is missing, or arithmetic has no result"
-        raise CommandError(message, {"code": "error", "message": message})
-    kind = TYPE_NAMES[typed.type]
-    shown = shown_value(typed.type, value)
-    output.show({"type": kind, "value": shown}, [f"{json.dumps(shown, ensure_ascii=False)} ({kind})"])
+    if arguments.batch is not None:
+        if arguments.expression is not None or arguments.vars is not None:
+            raise UsageError(
+                "--batch takes its expressions and values from the cases: expected no EXPR, no --vars"
+            )
+        return _batch(arguments.batch)
+    if arguments.expression is None:
+        raise UsageError("expected EXPR or --batch")
+    variables = read_variables(arguments.vars) if arguments.vars else NO_VARIABLES
+    value = _evaluated(arguments.expression, variables, arguments.now or now_ms())
+    why_not = catalogue_refusal(arguments.expression, variables)
+    kind = type_name(value)
+    kind, shown = SHOWN_TYPES.get(kind, kind), to_json(value)
+    lines = [f"{json.dumps(shown, ensure_ascii=False)} ({kind})"]
+    if why_not is not None:
+        lines.append(f"a catalogue refuses this expression: {why_not}")
+    output.show({"type": kind, "value": shown, "catalogue_refusal": why_not}, lines)
     return DONE
 
 
-def checked(expression: str, bindings: Bindings) -> Typed:
-    """The expression, typed. What is not supported is refused by its name."""
-    attributes: dict[str, tuple[int, int] | None] = {
-        name: (index, kind) for index, (name, (kind, _)) in enumerate(bindings.items())
-    }
+def _evaluated(expression: str, variables: Variables, at_ms: int) -> Value:
+    values = {"now": Timestamp(at_ms * MILLISECOND_NS), **variables.values}
     try:
-        typed, faults = check_value(parse(expression), Environment(attributes))
+        scope = Scope(frozenset([*values, *variables.attributes]))
+        value = compile_expression(parse(expression), scope).evaluate(values, find_zone)
+        typed_values.encode(value)  # what is too large to write is an error of the expression too
+        return value
     except ExpressionError as error:
-        raise _refusal(error.line, error.column, error.expected, error.got) from error
-    if typed is None:
-        first = faults[0]
-        raise _refusal(first.line, first.column, first.expected, first.got)
-    return typed
+        raise _refusal(error) from error
+    except (EvaluationError, ExhaustedError) as error:
+        message = f"error: {error}"
+        raise CommandError(message, {"code": "error", "message": message}) from error
 
 
-def _refusal(line: int, column: int, expected: str, got: str) -> CommandError:
-    message = f"EXPR:{line}:{column}: expected {expected}, got {got}"
+def catalogue_refusal(expression: str, variables: Variables) -> str | None:
+    """Why the rules of a catalogue cannot hold an expression, None if they can."""
+    environment = Environment(
+        {
+            name: None if kind is None else (index, kind)
+            for index, (name, kind) in enumerate(variables.attributes.items())
+        }
+    )
+    try:
+        typed, faults = check_value(parse(expression), environment)
+    except ExpressionError as error:
+        return _place(error.line, error.column, error.expected, error.got)
+    if faults:
+        return _place(faults[0].line, faults[0].column, faults[0].expected, faults[0].got)
+    return None if typed is not None else "a value in it has a type that attributes do not have"
+
+
+def _refusal(error: ExpressionError) -> CommandError:
+    message = _place(error.line, error.column, error.expected, error.got)
     detail = {
         "code": "refused",
         "message": message,
-        "path": f"{line}:{column}",
-        "expected": expected,
-        "got": got,
+        "path": f"{error.line}:{error.column}",
+        "expected": error.expected,
+        "got": error.got,
     }
     return CommandError(message, detail)
 
 
-def read_bindings(path: Path) -> Bindings:
-    """The values of a file, by name: `profile.NAME`, `context.NAME`, or a name of its own."""
+def _place(line: int, column: int, expected: str, got: str) -> str:
+    return f"EXPR:{line}:{column}: expected {expected}, got {got}"
+
+
+def _batch(name: str) -> int:
+    """Write the outcomes as they come."""
+    if name == STANDARD_INPUT:
+        return _write(conformance.outcomes(sys.stdin.buffer), "standard input")
     try:
-        if path.stat().st_size > VARIABLES_BYTES_MAX:
-            raise UsageError(f"{path}: expected at most {VARIABLES_BYTES_MAX} bytes")
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: expected a JSON object, got {error}") from error
-    if not isinstance(document, dict):
-        raise UsageError(f"{path}: expected a JSON object, got {type(document).__name__}")
-    types = document.pop(TYPES_KEY, {})
-    flat: dict[str, Any] = dict.fromkeys(types)
-    for name, value in document.items():
-        if name in ("profile", "context") and isinstance(value, dict):
-            flat.update({f"{name}.{inner}": one for inner, one in value.items()})
-        else:
-            flat[name] = value
-    return {name: _binding(path, name, value, types.get(name)) for name, value in flat.items()}
+        with Path(name).open("rb") as file:
+            return _write(conformance.outcomes(file), name)
+    except OSError as error:
+        raise UsageError(f"{name}: expected a readable file, got {error}") from error
 
 
-def _binding(path: Path, name: str, value: Any, declared: str | None) -> tuple[int, Value]:
-    if declared is not None and declared not in TYPES:
-        raise UsageError(f"{path}: expected one of {', '.join(TYPES)} for types.{name}, got {declared!r}")
-    kind = TYPES[declared] if declared else _type_of(value)
-    if kind is None:
-        raise UsageError(f"{path}: expected a type for {name} (`types`), got {type(value).__name__}")
-    if value is None:
-        return kind, None
-    fitted = _fitted(kind, value)
-    if fitted is None:
-        raise UsageError(f"{path}: expected {TYPE_NAMES[kind]} for {name}, got {type(value).__name__}")
-    return kind, fitted
-
-
-def _type_of(value: Any) -> int | None:
-    if isinstance(value, list):
-        return STRINGS
-    return {bool: BOOL, int: INT, float: FLOAT, str: STRING}.get(type(value))
-
-
-def _fitted(kind: int, value: Any) -> Value:
-    if kind == TIMESTAMP:
-        try:
-            return timestamp_ms(value) if isinstance(value, str) else None
-        except ValueError:
-            return None
-    if kind == STRINGS:
-        texts = [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
-        return texts if isinstance(value, list) and len(texts) == len(value) else None
-    if kind == FLOAT:
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-    if kind == INT:
-        whole = isinstance(value, int) and not isinstance(value, bool) and INT_MIN <= value <= INT_MAX
-        return int(value) if whole else None
-    if kind == BOOL:
-        return value if isinstance(value, bool) else None
-    return value if isinstance(value, str) else None
-
-
-def shown_value(kind: int, value: Value) -> Any:
-    """A value as JSON can hold it."""
-    if kind == TIMESTAMP and isinstance(value, int):
-        return timestamp_text(value)
-    if kind == DURATION and isinstance(value, int):
-        return f"{value / 1000:g}s"
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value
+def _write(outcomes: Iterable[dict[str, Any]], name: str) -> int:
+    try:
+        for outcome in outcomes:
+            print(json.dumps(outcome, ensure_ascii=False))
+    except typed_values.MalformedError as error:
+        raise UsageError(f"{name}: {error}") from error
+    return DONE

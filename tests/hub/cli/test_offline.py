@@ -177,7 +177,7 @@ def test_eval_prints_value_and_type(
     }
     (tmp_path / "vars.json").write_text(json.dumps(variables))
     result = offline("eval", expression, "--vars", "vars.json", "--json")
-    assert (result.code, result.json) == (0, {"type": kind, "value": value})
+    assert (result.code, result.json) == (0, {"type": kind, "value": value, "catalogue_refusal": None})
 
 
 @pytest.mark.parametrize(
@@ -186,12 +186,14 @@ def test_eval_prints_value_and_type(
         ("1 / 0", "error"),
         ("profile.city == 'Bonn'", "error"),
         ("9223372036854775807 + 1", "error"),
-        ("[1, 2].all(x, x > 0)", "the macro `all`"),
-        ("matches('a', 'b')", "`matches()`"),
+        ("math.abs(x)", "the extension function `math.abs()`"),
+        ("'a'.charAt(0)", "the extension function `charAt()`"),
         ("1 +", "EXPR:1:"),
         ("unknown", "`unknown`"),
         ("1 + 1.0", "`+`"),
-        ("{'a': 1}", "a map literal"),
+        ("google.protobuf.Value{}", "the protocol-buffer message `google.protobuf.Value{}`"),
+        ("{'a': 1}[?'a']", "an optional value `?`"),
+        ("[1].map(1, 2)", "a name for the variable of a macro"),
     ],
 )
 def test_eval_refuses_by_name(offline: Command, tmp_path: Path, expression: str, message: str) -> None:
