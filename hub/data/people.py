@@ -40,6 +40,11 @@ class SourceState:
     own_profile_id: bytes
     held_under: bytes = b""  # the profile that store and edges have it in
 
+    @property
+    def is_known(self) -> bool:
+        """Whether it says who a person is, not only which device."""
+        return self.kind in KNOWN_TYPES
+
 
 @dataclass(slots=True)
 class Person:
@@ -55,7 +60,7 @@ class Person:
 
     @property
     def known(self) -> bool:
-        return any(source.kind in KNOWN_TYPES for source in self.sources.values())
+        return any(source.is_known for source in self.sources.values())
 
     @property
     def linked_ms(self) -> int:
@@ -64,7 +69,7 @@ class Person:
 
     def group(self) -> Group:
         """The identifiers, as `resolution` sees them."""
-        known = {one.source_id: one.kind for one in self.sources.values() if one.kind in KNOWN_TYPES}
+        known = {one.source_id: one.kind for one in self.sources.values() if one.is_known}
         first_ms = min(source.first_ms for source in self.sources.values())
         return Group(self.unit_key, self.created_at_ms, first_ms, set(self.sources), known)
 
@@ -283,7 +288,7 @@ def _packed_source(source: SourceState, changes: ChangeSet, view: BundleView) ->
             sequence=0,
             packed_at_ms=0,
             unit_key=source.source_id,
-            known=source.kind in KNOWN_TYPES,
+            known=source.is_known,
         )
     return {
         "source_id": source.source_id,
