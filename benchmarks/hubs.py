@@ -133,7 +133,7 @@ class BenchHub:
                 )
                 digest ^= xxh64(key + record) ^ xxh64(key + key)
                 profile = profiles.Profile(key, key, now_ms, False, record, record, sequence, now_ms)
-                source = sources.Source(key, "anon", key, b"", None, now_ms)
+                source = sources.Source(key, "anon", key, b"", None, now_ms, now_ms, 0, key)
                 rows.append((profile._asdict(), source._asdict()))
                 if len(rows) == ROWS_AT_ONCE or number == population - 1:
                     profiles.save(connection, [row for row, _ in rows])

@@ -45,6 +45,8 @@ cdef class Experiments:
     cdef Pool _pool
     cdef Experiment* experiments
     cdef Holdout* holdouts
+    cdef uint32_t experiment_count
+    cdef uint32_t holdout_count
 
     # The variant of a unit, or -1 where layer or traffic leave it out. Eligibility is the caller's.
     cdef int32_t assign(self, uint32_t experiment, const octet_t* unit_key) noexcept nogil

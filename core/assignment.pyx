@@ -19,6 +19,8 @@ cdef class Experiments:
         self._pool = Pool()
         self.experiments = <Experiment*>self._pool.take(len(experiments), sizeof(Experiment))
         self.holdouts = <Holdout*>self._pool.take(len(holdouts), sizeof(Holdout))
+        self.experiment_count = <uint32_t>len(experiments)
+        self.holdout_count = <uint32_t>len(holdouts)
         for i, experiment in enumerate(experiments):
             self._build(&self.experiments[<size_t>i], experiment, slot_names)
         for i, holdout in enumerate(holdouts):
@@ -27,6 +29,23 @@ cdef class Experiments:
 
     def __reduce__(self):
         raise TypeError("Experiments hold addresses and cannot be pickled")
+
+    def variant(self, uint32_t experiment, bytes unit_key not None):
+        """The variant's index that a unit is assigned to, or None where layer or traffic leave it out.
+
+        Whoever analyses assignments draws them here, as decisions do; eligibility is not looked at.
+        """
+        cdef int32_t found
+        if experiment >= self.experiment_count or len(unit_key) != UNIT_KEY_SIZE:
+            raise IndexError("expected an experiment of the bundle and a unit key of 16 bytes")
+        found = self.assign(experiment, <const octet_t*><const char*>unit_key)
+        return None if found < 0 else found
+
+    def is_held_out(self, uint32_t holdout, bytes unit_key not None):
+        """Whether a unit is in a holdout."""
+        if holdout >= self.holdout_count or len(unit_key) != UNIT_KEY_SIZE:
+            raise IndexError("expected a holdout of the bundle and a unit key of 16 bytes")
+        return bool(self.held_out(holdout, <const octet_t*><const char*>unit_key))
 
     cdef Salt _salt(self, str text) except *:
         cdef bytes encoded = text.encode()

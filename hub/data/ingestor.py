@@ -17,10 +17,11 @@ from core.record import RECORD_BYTES_MAX
 from hub.data import identity
 from hub.data.changes import ChangeSet
 from hub.data.event_log import LogMessage
+from hub.data.identity_notes import IdentityNotes
 from hub.data.people import People, SourceState
 from hub.data.values import Values
 from hub.data.view import BundleView
-from hub.store import consents, counters, event_ids, identity_history, quarantine, sources
+from hub.store import consents, counters, event_ids, quarantine, sources
 from hub.store.engine import Connection
 
 #: Below this a single event cannot bring a record to its limit; above, each is tried on a copy first.
@@ -62,7 +63,7 @@ class Incoming(NamedTuple):
 class _Batch:
     """What one transaction gathers before it writes."""
 
-    notes: identity.IdentityNotes
+    notes: IdentityNotes
     counts: Counter[str] = field(default_factory=Counter)
     consents: list[_Row] = field(default_factory=list)
     quarantine: list[_Row] = field(default_factory=list)
@@ -106,7 +107,7 @@ class Ingestor:
 
     def refuse(self, connection: Connection, changes: ChangeSet, incoming: Incoming, detail: str) -> None:
         """Keep an event aside that cannot be applied."""
-        batch = _Batch(identity.IdentityNotes(changes.now_ms))
+        batch = _Batch(IdentityNotes(changes.now_ms))
         _keep_aside(batch, incoming, FAILED, detail)
         _write(connection, batch)
 
@@ -123,12 +124,13 @@ class Ingestor:
 
         `again`: they were kept aside before, so that their ids are known already.
         """
-        batch = _Batch(identity.IdentityNotes(changes.now_ms))
+        batch = _Batch(IdentityNotes(changes.now_ms))
         self._people.begin(changes.state.sequence)
         fresh = list(self._fresh(connection, incoming, batch, again))
-        self._people.load(connection, {i.hash for _, verified, _ in fresh for i in verified})
+        who = identity.Identity(connection, self._people, batch.notes)
+        who.load(verified for _, verified, _ in fresh)
         for one, verified, event in fresh:
-            self._apply(view, one, verified, event, batch, changes.now_ms)
+            self._apply(view, who, one, verified, event, batch)
         self._people.save(connection, changes, view)
         _write(connection, batch)
         self._people.saved(changes.last)
@@ -165,22 +167,21 @@ class Ingestor:
     def _apply(
         self,
         view: BundleView,
+        who: identity.Identity,
         one: Incoming,
         verified: list[Identifier],
         event: Event,
         batch: _Batch,
-        now_ms: int,
     ) -> None:
         reason = _unknown(view, event)
         if reason:
             _keep_aside(batch, one, reason, "", verified[0].hash)
             return
-        person = identity.find(self._people, verified)
-        behaviour = person is not None and person.merged.allows_behaviour(view.plan, event.received_ms)
+        behaviour = who.allows_behaviour(view.plan, verified, event.received_ms)
         if not behaviour and State().apply(view.plan, event, behaviour=False) == DROPPED:
             batch.counts[DROPPED_NO_CONSENT] += 1
             return
-        source = identity.settle(self._people, person, event, verified, batch.notes)
+        source = who.settle(event, verified)
         if not self._fold(view, source, event, behaviour):
             _keep_aside(batch, one, TOO_LARGE, "the record would pass its limit", verified[0].hash)
             return
@@ -200,7 +201,7 @@ class Ingestor:
             return True
         if not own:
             person.merged.apply(view.plan, event, behaviour=behaviour)
-        source.changed = True
+        self._people.change(source)
         self._people.touch(person)
         return True
 
@@ -295,6 +296,6 @@ def _write(connection: Connection, batch: _Batch) -> None:
     event_ids.add(connection, batch.event_keys)
     consents.add(connection, batch.consents)
     quarantine.add(connection, batch.quarantine)
-    identity_history.add(connection, batch.notes.rows)
+    batch.notes.save(connection)
     sources.set_values(connection, batch.values)
     counters.add(connection, batch.counts)

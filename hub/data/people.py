@@ -3,7 +3,7 @@
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,9 +12,12 @@ from core.frame import PUT_IDENTIFIER, PUT_RECORD
 from core.identifiers import KNOWN_TYPES
 from core.record import project
 from hub.data.changes import ChangeSet, entry_digest
+from hub.data.links import Links
+from hub.data.resolution import Group
 from hub.data.view import BundleView
 from hub.store import profiles, sources
 from hub.store.engine import Connection
+from hub.store.statements import Row
 
 PEOPLE_MAX: Final = 16_384
 #: Of packed records; open for folding they take a few times that.
@@ -31,9 +34,16 @@ class SourceState:
     state: State
     has_value: bool
     person: "Person"
-    joined_at_ms: int = 0
-    changed: bool = False
-    joined: bool = False  # to this profile, in this transaction
+    joined_at_ms: int
+    first_ms: int
+    linked_ms: int
+    own_profile_id: bytes
+    held_under: bytes = b""  # the profile that store and edges have it in
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it says who a person is, not only which device."""
+        return self.kind in KNOWN_TYPES
 
 
 @dataclass(slots=True)
@@ -47,14 +57,21 @@ class Person:
     size: int = 0  # of the record
     sources: dict[bytes, SourceState] = field(default_factory=dict)
     merged: State = field(default_factory=State)
-    changed: bool = False
 
     @property
     def known(self) -> bool:
-        return any(source.kind in KNOWN_TYPES for source in self.sources.values())
+        return any(source.is_known for source in self.sources.values())
 
-    def known_sources(self) -> list[SourceState]:
-        return [source for source in self.sources.values() if source.kind in KNOWN_TYPES]
+    @property
+    def linked_ms(self) -> int:
+        """Newest receipt of an event that linked one of the identifiers with another."""
+        return max(source.linked_ms for source in self.sources.values())
+
+    def group(self) -> Group:
+        """The identifiers, as `resolution` sees them."""
+        known = {one.source_id: one.kind for one in self.sources.values() if one.is_known}
+        first_ms = min(source.first_ms for source in self.sources.values())
+        return Group(self.unit_key, self.created_at_ms, first_ms, set(self.sources), known)
 
     def add(self, source: SourceState) -> None:
         """Make a source one of this profile's; a single source's state is the profile's own."""
@@ -65,6 +82,12 @@ class Person:
                 self.merged = self.merged.copy()
             self.merged.merge(source.state)
         self.sources[source.source_id] = source
+        source.person = self
+
+    def clear(self) -> None:
+        """Give up every source."""
+        self.sources = {}
+        self.merged = State()
 
 
 class People:
@@ -75,6 +98,8 @@ class People:
         self._people: OrderedDict[bytes, Person] = OrderedDict()
         self._sources: dict[bytes, SourceState] = {}
         self._changed: dict[bytes, Person] = {}
+        self._changed_sources: dict[bytes, SourceState] = {}
+        self.links = Links()
         self._bytes = 0
         self._sequence = -1
 
@@ -93,11 +118,14 @@ class People:
             self._bytes -= person.size
             for source_id in person.sources:
                 del self._sources[source_id]
+        self.links.trim()
 
     def clear(self) -> None:
         self._people.clear()
         self._sources.clear()
         self._changed.clear()
+        self._changed_sources.clear()
+        self.links.clear()
         self._bytes = 0
 
     def load(self, connection: Connection, source_ids: Iterable[bytes]) -> None:
@@ -116,7 +144,16 @@ class People:
             person = self._people[source.profile_id]
             state = State.unpack(source.state) if source.state else State()
             held = SourceState(
-                source.source_id, source.kind, state, source.value is not None, person, source.joined_at_ms
+                source.source_id,
+                source.kind,
+                state,
+                source.value is not None,
+                person,
+                source.joined_at_ms,
+                source.first_ms,
+                source.linked_ms,
+                source.own_profile_id,
+                source.profile_id,
             )
             person.add(held)
             self._sources[source.source_id] = held
@@ -125,39 +162,90 @@ class People:
         """The source, if it was loaded and exists."""
         return self._sources.get(source_id)
 
-    def create(self, unit_key: bytes, now_ms: int) -> Person:
-        person = Person(new_profile_id(), unit_key, now_ms)
-        self._people[person.profile_id] = person
-        self.touch(person)
-        return person
-
-    def join(self, person: Person, source_id: bytes, kind: str, now_ms: int) -> SourceState:
-        """Make a new source of a profile."""
-        source = SourceState(source_id, kind, State(), False, person, now_ms, changed=True, joined=True)
+    def create(self, source_id: bytes, kind: str, first_ms: int, now_ms: int) -> SourceState:
+        """A new source with a profile of its own."""
+        person = Person(new_profile_id(), source_id, first_ms)
+        source = SourceState(source_id, kind, State(), False, person, now_ms, first_ms, 0, person.profile_id)
         person.add(source)
+        self._people[person.profile_id] = person
         self._sources[source_id] = source
         self.touch(person)
+        self.change(source)
         return source
+
+    def unite(self, winner: Person, loser: Person, now_ms: int) -> None:
+        """Make one profile of two; the loser is removed when they are saved."""
+        moved = list(loser.sources.values())
+        loser.clear()
+        for source in moved:
+            self._move(source, winner, now_ms)
+        self.touch(winner)
+        self.touch(loser)
+
+    def is_grouped(self, group: Group) -> bool:
+        """Whether the group is a profile already, as it stands."""
+        person = self._sources[group.leader].person
+        named = (person.unit_key, person.created_at_ms) == (group.leader, group.created_ms)
+        return named and person.sources.keys() == group.sources
+
+    def regroup(self, groups: Sequence[Group], now_ms: int) -> None:
+        """Make profiles exactly of these groups, whose sources are all loaded."""
+        before = {key: self._sources[key].person for group in groups for key in group.sources}
+        for person in {id(person): person for person in before.values()}.values():
+            person.clear()
+            self.touch(person)
+        for group in groups:
+            leader = self._sources[group.leader]
+            person = self._of_id(leader.own_profile_id)
+            person.unit_key, person.created_at_ms = group.leader, group.created_ms
+            for key in sorted(group.sources):
+                if before[key] is person:
+                    person.add(self._sources[key])
+                else:
+                    self._move(self._sources[key], person, now_ms)
+            self.touch(person)
+
+    def _of_id(self, profile_id: bytes) -> Person:
+        person = self._people.get(profile_id)
+        if person is None:
+            person = self._people[profile_id] = Person(profile_id, b"", 0)
+        return person
+
+    def _move(self, source: SourceState, person: Person, now_ms: int) -> None:
+        person.add(source)
+        source.joined_at_ms = now_ms
+        self.change(source)
 
     def touch(self, person: Person) -> None:
         """The profile has to be written."""
-        person.changed = True
         self._changed[person.profile_id] = person
         self._people.move_to_end(person.profile_id)
 
+    def change(self, source: SourceState) -> None:
+        """The source has to be written."""
+        self._changed_sources[source.source_id] = source
+
     def save(self, connection: Connection, changes: ChangeSet, view: BundleView) -> None:
-        """Pack and write every profile that was touched, with its changed sources."""
-        profile_rows, source_rows = [], []
+        """Pack and write every profile that was touched and every source that changed; remove empty ones."""
+        profile_rows: list[Row] = []
+        gone: list[bytes] = []
         for person in self._changed.values():
             self._bytes -= person.size
-            profile_rows.append(_packed(person, changes, view))
-            self._bytes += person.size
-            changed = [source for source in person.sources.values() if source.changed]
-            source_rows += [_packed_source(source, changes, view) for source in changed]
-            person.changed = False
+            if person.sources:
+                profile_rows.append(_packed(person, changes, view))
+                self._bytes += person.size
+            else:
+                del self._people[person.profile_id]
+                if person.edge_digest:
+                    changes.drop(PUT_RECORD, person.profile_id, person.edge_digest)
+                    gone.append(person.profile_id)
+        source_rows = [_packed_source(source, changes, view) for source in self._changed_sources.values()]
         self._changed.clear()
+        self._changed_sources.clear()
         profiles.save(connection, profile_rows)
         sources.save(connection, source_rows)
+        profiles.remove(connection, *gone)
+        self.links.save(connection)
 
 
 def _packed(person: Person, changes: ChangeSet, view: BundleView) -> dict[str, object]:
@@ -187,10 +275,11 @@ def _packed(person: Person, changes: ChangeSet, view: BundleView) -> dict[str, o
 
 def _packed_source(source: SourceState, changes: ChangeSet, view: BundleView) -> dict[str, object]:
     profile_id = source.person.profile_id
-    if source.joined:
+    if source.held_under != profile_id:
+        before = entry_digest(source.source_id, source.held_under) if source.held_under else 0
         changes.number(PUT_IDENTIFIER, source.source_id)
-        changes.put(PUT_IDENTIFIER, source.source_id, profile_id, 0)
-    source.changed = source.joined = False
+        changes.put(PUT_IDENTIFIER, source.source_id, profile_id, before)
+        source.held_under = profile_id
     state = b""
     if not source.state.is_empty:
         # Sources carry no time and no sequence of their own: equal events give equal bytes.
@@ -199,7 +288,7 @@ def _packed_source(source: SourceState, changes: ChangeSet, view: BundleView) ->
             sequence=0,
             packed_at_ms=0,
             unit_key=source.source_id,
-            known=source.kind in KNOWN_TYPES,
+            known=source.is_known,
         )
     return {
         "source_id": source.source_id,
@@ -207,6 +296,9 @@ def _packed_source(source: SourceState, changes: ChangeSet, view: BundleView) ->
         "profile_id": profile_id,
         "state": state,
         "joined_at_ms": source.joined_at_ms,
+        "first_ms": source.first_ms,
+        "linked_ms": source.linked_ms,
+        "own_profile_id": source.own_profile_id,
     }
 
 

@@ -1,19 +1,23 @@
-"""What happened to identities: profiles made, identifiers joined, claims, merges that wait."""
+"""What happened to identities: profiles made, joined, merged, split, kept apart; claims."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from sqlalchemy import Column, String, Table, UniqueConstraint, delete, or_, select
+from sqlalchemy import Column, ColumnElement, Index, String, Table, and_, delete, or_, select
 from sqlalchemy.engine import Connection
 
 from hub.store.metadata import Key, Millis, Number, metadata
 from hub.store.statements import Row, insert_new
 
 CREATED: Final = "created"  # a profile was made for this source
-JOINED: Final = "joined"  # this source joined an existing profile
-CLAIMED: Final = "claimed"  # an unverified statement that `other` is the same person as this source
-MERGE_PENDING: Final = "merge_pending"  # both have profiles and one is anonymous: waits to be merged
-KEPT_APART: Final = "kept_apart"  # both have profiles and both are known people: never merged by this rule
+JOINED: Final = "joined"  # this source, new, joined the profile of the other source
+MERGED: Final = "merged"  # the other profile became part of this one, through the two sources
+SPLIT: Final = "split"  # the other profile was taken out of this one
+MOVED: Final = "moved"  # late news: this source belongs to this profile, not to the other one
+CLAIMED: Final = "claimed"  # an unverified statement that both sources are one person
+KEPT_APART: Final = "kept_apart"  # the two sources met, and their profiles are never merged by that
+
+WHO_LENGTH_MAX: Final = 80
 
 identity_history: Final = Table(
     "identity_history",
@@ -23,22 +27,41 @@ identity_history: Final = Table(
     Column("operation", String(16), nullable=False),
     Column("source_id", Key, nullable=False, index=True),
     Column("profile_id", Key, nullable=False, index=True),
-    # The other identifier's hash for a claim, the other profile for a merge that waits, else empty.
-    Column("other", Key, nullable=False),
+    Column("other_source_id", Key),
+    Column("other_profile_id", Key),
+    # The event, or the operator, that caused it.
     Column("message_id", String(128), nullable=False),
-    # The same observation again adds nothing.
-    UniqueConstraint("operation", "source_id", "profile_id", "other"),
+    Column("who", String(WHO_LENGTH_MAX), nullable=False),
+)
+# Most lines say that a profile was made, and name nobody else.
+Index(
+    "ix_identity_history_other_source_id",
+    identity_history.c.other_source_id,
+    sqlite_where=identity_history.c.other_source_id.is_not(None),
+    postgresql_where=identity_history.c.other_source_id.is_not(None),
+)
+# The same claim again adds nothing; of everything else the links tell whether it is new.
+Index(
+    "uq_identity_history_claim",
+    identity_history.c.source_id,
+    identity_history.c.other_source_id,
+    unique=True,
+    sqlite_where=identity_history.c.operation == CLAIMED,
+    postgresql_where=identity_history.c.operation == CLAIMED,
 )
 
 
 class IdentityChange(NamedTuple):
     """One line of the history."""
 
+    id: int
     at_ms: int
     operation: str
     source_id: bytes
     profile_id: bytes
-    other: bytes
+    other_source_id: bytes | None
+    other_profile_id: bytes | None
+    who: str
 
 
 _COLUMNS: Final = [identity_history.c[name] for name in IdentityChange._fields]
@@ -52,20 +75,34 @@ def of_profile(
     connection: Connection, profile_id: bytes, source_ids: Iterable[bytes]
 ) -> list[IdentityChange]:
     """Lines about a profile or any of its sources, oldest first."""
-    about = _about(profile_id, source_ids)
+    about = _about(profile_id, list(source_ids))
     rows = connection.execute(select(*_COLUMNS).where(about).order_by(identity_history.c.id))
     return [IdentityChange(*row) for row in rows]
+
+
+def by_id(connection: Connection, number: int) -> IdentityChange | None:
+    """One line by its number."""
+    row = connection.execute(select(*_COLUMNS).where(identity_history.c.id == number)).first()
+    return None if row is None else IdentityChange(*row)
 
 
 def remove(connection: Connection, profile_id: bytes, source_ids: Iterable[bytes]) -> None:
     """Remove the lines that name a profile or one of its sources, on either side."""
     keys = [profile_id, *source_ids]
-    connection.execute(
-        delete(identity_history).where(or_(_about(profile_id, keys), identity_history.c.other.in_(keys)))
-    )
+    named = [
+        column.in_(keys)
+        for column in (
+            identity_history.c.profile_id,
+            identity_history.c.source_id,
+            identity_history.c.other_source_id,
+            identity_history.c.other_profile_id,
+        )
+    ]
+    connection.execute(delete(identity_history).where(or_(*named)))
 
 
-def _about(profile_id: bytes, source_ids: Iterable[bytes]):  # type: ignore[no-untyped-def]
-    return or_(
-        identity_history.c.profile_id == profile_id, identity_history.c.source_id.in_(list(source_ids))
-    )
+def _about(profile_id: bytes, source_ids: Sequence[bytes]) -> ColumnElement[bool]:
+    # Whom a claim names did not make it: it is no news of hers.
+    met = and_(identity_history.c.other_source_id.in_(source_ids), identity_history.c.operation != CLAIMED)
+    own = or_(identity_history.c.profile_id == profile_id, identity_history.c.source_id.in_(source_ids))
+    return or_(own, met)

@@ -36,7 +36,7 @@ class Profile(NamedTuple):
     packed_at_ms: int
 
 
-_CHANGING: Final = ("known", "record", "edge_record", "sequence", "packed_at_ms")
+_CHANGING: Final = ("unit_key", "created_at_ms", "known", "record", "edge_record", "sequence", "packed_at_ms")
 _BY_ID: Final = select(profiles).where(profiles.c.profile_id.in_(bindparam("keys", expanding=True)))
 _EDGE_BY_ID: Final = select(profiles.c.profile_id, profiles.c.edge_record).where(
     profiles.c.profile_id.in_(bindparam("keys", expanding=True))
@@ -82,12 +82,14 @@ def edge_page(connection: Connection, after: bytes, count: int) -> list[tuple[by
 
 
 def save(connection: Connection, rows: Sequence[Row]) -> None:
-    """Insert profiles, or replace the records of those that exist; unit key and creation stay."""
+    """Insert profiles, or replace those that exist."""
     upsert(connection, profiles, rows, _CHANGING)
 
 
-def remove(connection: Connection, profile_id: bytes) -> None:
-    connection.execute(delete(profiles).where(profiles.c.profile_id == profile_id))
+def remove(connection: Connection, *keys: bytes) -> None:
+    """Remove profiles, to which no source belongs any more."""
+    for chunk in chunks(keys):
+        connection.execute(delete(profiles).where(profiles.c.profile_id.in_(chunk)))
 
 
 def count(connection: Connection) -> int:

@@ -23,6 +23,12 @@ sources: Final = Table(
     # The identifier itself where the hub was told it; null else.
     Column("value", String(VALUE_LENGTH_MAX)),
     Column("joined_at_ms", Millis, nullable=False),
+    # First receipt of an event that showed the identifier as verified.
+    Column("first_ms", Millis, nullable=False),
+    # Newest receipt of an event that linked it for the first time with another identifier; 0: none did.
+    Column("linked_ms", Millis, nullable=False),
+    # The profile it has by itself: alone, or as the one whose key and profile the others share.
+    Column("own_profile_id", Key, nullable=False),
 )
 
 
@@ -35,6 +41,9 @@ class Source(NamedTuple):
     state: bytes
     value: str | None
     joined_at_ms: int
+    first_ms: int
+    linked_ms: int
+    own_profile_id: bytes
 
 
 _BY_ID: Final = select(sources).where(sources.c.source_id.in_(bindparam("keys", expanding=True)))
@@ -83,7 +92,7 @@ def page(connection: Connection, after: bytes, count: int) -> list[tuple[bytes, 
 
 def save(connection: Connection, rows: Sequence[Row]) -> None:
     """Insert sources, or replace state and membership of those that exist."""
-    upsert(connection, sources, rows, ("profile_id", "state"))
+    upsert(connection, sources, rows, ("profile_id", "state", "joined_at_ms", "first_ms", "linked_ms"))
 
 
 def set_values(connection: Connection, values: Sequence[tuple[bytes, str]]) -> None:

@@ -124,6 +124,9 @@ def _source_row(case: Case, profile: VectorProfile) -> Row:
         "state": b"",
         "value": None,
         "joined_at_ms": profile.packed_at_ms,
+        "first_ms": profile.packed_at_ms,
+        "linked_ms": 0,
+        "own_profile_id": case.profile_id,
     }
 
 

@@ -8,9 +8,10 @@ from core.fold import State
 from core.header import Header
 from core.journal import pack_record
 from core.record import describe, read_header
-from hub.data.changes import Changes
+from hub.data.changes import Changes, entry_digest, unsigned
 from hub.data.event_log import Batch, LogMessage
 from hub.data.ingestor import Ingestor
+from hub.data.merging import Merging, Outcome, SplitOrder
 from hub.data.people import People
 from hub.data.values import Values
 from hub.data.view import BundleView, view_of
@@ -32,7 +33,9 @@ class Ground:
         self.now_ms = NOW_MS
         self.changes = Changes(store, lambda: self.now_ms)
         self.view: BundleView = view_of(small_document())
-        self.ingestor = Ingestor(people or People(), Values(SEALING_KEY.private_bytes_raw(), IDENTIFIER_KEY))
+        self.people = people or People()
+        self.ingestor = Ingestor(self.people, Values(SEALING_KEY.private_bytes_raw(), IDENTIFIER_KEY))
+        self.merging = Merging(self.changes, self.people, lambda: self.view, _at_once)
         self.sequence = 0
         self.position = 0
 
@@ -51,6 +54,24 @@ class Ground:
 
     async def apply_messages(self, messages: Sequence[LogMessage]) -> None:
         await self.changes.write(self.ingestor.apply, self.view, messages)
+
+    async def merge(self, one: str, other: str) -> Outcome:
+        return await self.merging.merge(person(one).hash, person(other).hash, "key:operator")
+
+    async def split(self, who: str, *, source: str | None = None, number: int = 0) -> Outcome:
+        key = None if source is None else person(source).hash
+        return await self.merging.split(SplitOrder(person(who).hash, key, number), "key:operator")
+
+    async def check_digest(self) -> None:
+        """The digest in the store is that of what edges hold."""
+        rows = await self.store.read(
+            lambda c: profiles.edge_page(c, b"", 9_999) + sources.page(c, b"", 9_999)
+        )
+        digest = 0
+        for key, value in rows:
+            digest ^= entry_digest(key, value)
+        state = await self.store.read(log_state.read)
+        assert (unsigned(state.digest), state.digest_entries) == (digest, len(rows))
 
     async def record(self, who: str) -> bytes | None:
         """The record of the profile that an identifier belongs to."""
@@ -88,6 +109,10 @@ async def ground(store: Store, *, people: People | None = None) -> AsyncIterator
     await store.write(lambda connection: log_state.prepare(connection, NOW_MS))
     await made.changes.start()
     yield made
+
+
+async def _at_once() -> None:
+    """No log, nothing to wait for."""
 
 
 def records_of(events: Sequence[Event]) -> bytes:

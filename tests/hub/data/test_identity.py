@@ -1,15 +1,29 @@
 """Who an event belongs to: verified identifiers make and join profiles, claims never do."""
 
+import itertools
 from functools import partial
+from typing import Any
 
 import pytest
 
-from core.events import Event
+from core.events import Event, Identifier
 from hub.store import identity_history, sources
 from hub.store.engine import Connection, Store
+from tests.hub import events
 from tests.hub.asyncs import run_async
 from tests.hub.data.harness import Ground, ground
-from tests.hub.events import consent, event, person
+from tests.hub.events import NOW_MS, person
+
+_times = itertools.count(NOW_MS)
+
+
+def event(name: str, *who: str | Identifier, **fields: Any) -> Event:
+    """An event, later than every one made before it."""
+    return events.event(name, *who, **{"at_ms": next(_times), **fields})
+
+
+def consent(*who: str, **fields: Any) -> Event:
+    return events.consent(*who, **{"at_ms": next(_times), **fields})
 
 
 def log_in(*who: str, **traits: object) -> Event:
@@ -91,16 +105,20 @@ async def test_two_known_people_on_one_device_are_never_one_profile(store: Store
 
 
 @run_async
-async def test_two_profiles_that_meet_wait_for_a_merge(store: Store) -> None:
+async def test_two_profiles_that_meet_at_a_log_in_become_the_known_one(store: Store) -> None:
     async with ground(store) as g:
-        await g.apply(consent("anon:a"), event("Product Viewed", "anon:a"))
-        await g.apply(log_in("id:1"), consent("id:1"))
-        await g.apply(event("Product Viewed", "id:1", "anon:a"), event("Product Viewed", "id:1", "anon:a"))
-        assert await profile_of(g, "id:1") != await profile_of(g, "anon:a")
-        assert (await g.attributes("id:1"))["views_30d"] == 2
-        assert (await g.attributes("anon:a"))["views_30d"] == 1
-        (noted,) = await history(g, identity_history.MERGE_PENDING)
-        assert (noted.source_id, noted.other) == (person("id:1").hash, await profile_of(g, "anon:a"))
+        await g.apply(consent("anon:a"), event("Product Viewed", "anon:a", brand="x"))
+        await g.apply(log_in("id:1", city="Rome"), consent("id:1", purpose="email"))
+        known, anonymous = await profile_of(g, "id:1"), await profile_of(g, "anon:a")
+        assert known != anonymous
+        await g.apply(log_in("id:1", "anon:a"))
+        assert await profile_of(g, "anon:a") == await profile_of(g, "id:1") == known
+        header = await g.header("anon:a")
+        assert (header.unit_key, header.known) == (person("id:1").hash, True)
+        assert await g.attributes("id:1") == {**(await g.attributes("id:1")), "views_30d": 1, "city": "Rome"}
+        (noted,) = await history(g, identity_history.MERGED)
+        assert (noted.source_id, noted.other_source_id) == (person("anon:a").hash, person("id:1").hash)
+        assert (noted.profile_id, noted.other_profile_id) == (known, anonymous)
 
 
 @run_async
@@ -113,7 +131,7 @@ async def test_a_claim_is_recorded_and_joins_nothing(store: Store) -> None:
         assert "city" not in await g.attributes("anon:a")
         assert not (await g.header("anon:a")).known
         (noted,) = await history(g, identity_history.CLAIMED)
-        assert (noted.source_id, noted.other) == (person("anon:a").hash, claimed.hash)
+        assert (noted.source_id, noted.other_source_id) == (person("anon:a").hash, claimed.hash)
 
 
 @run_async
@@ -150,11 +168,11 @@ async def test_consent_given_on_a_device_lets_behaviour_through_at_the_log_in(st
 @pytest.mark.parametrize("batches", [1, 3])
 @run_async
 async def test_identity_does_not_depend_on_where_batches_end(store: Store, batches: int) -> None:
-    events = [consent("anon:a"), log_in("id:1", "anon:a"), event("Product Viewed", "id:1", "anon:b")]
-    size = len(events) // batches
+    sent = [consent("anon:a"), log_in("id:1", "anon:a"), event("Product Viewed", "id:1", "anon:b")]
+    size = len(sent) // batches
     async with ground(store) as g:
-        for start in range(0, len(events), size):
-            await g.apply(*events[start : start + size])
+        for start in range(0, len(sent), size):
+            await g.apply(*sent[start : start + size])
         assert len({await profile_of(g, who) for who in ("anon:a", "id:1", "anon:b")}) == 1
 
 

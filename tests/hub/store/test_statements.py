@@ -3,10 +3,12 @@
 from hub.store import (
     change_log,
     counters,
+    crossings,
     decisions,
     edges,
     event_ids,
     identity_history,
+    identity_links,
     journal_positions,
     log_state,
     profiles,
@@ -74,7 +76,7 @@ def test_profiles_are_saved_found_and_paged(store: Store) -> None:
         assert len(found) == count
         changed = found[key(5)]
         assert (changed.record, changed.known, changed.sequence) == (b"new", True, 99)
-        assert changed.unit_key == key(1005), "a unit key is given once"
+        assert changed.unit_key == key(9), "a merge may give a profile another key"
         assert [row.profile_id for row in profiles.page(c, key(3), 2)] == [key(4), key(5)]
         assert profiles.edge_page(c, b"", 1) == [(key(0), b"e0")]
         assert profiles.edge_records(c, [key(1), key(count + 1)]) == {key(1): b"e1"}
@@ -88,6 +90,9 @@ def test_sources_belong_to_profiles(store: Store) -> None:
             "profile_id": key(owner),
             "state": state,
             "joined_at_ms": NOW,
+            "first_ms": NOW,
+            "linked_ms": 0,
+            "own_profile_id": key(owner),
         }
 
     with store.writing() as c:
@@ -123,14 +128,56 @@ def test_what_is_there_already_is_left(store: Store) -> None:
             "operation": identity_history.CLAIMED,
             "source_id": key(1),
             "profile_id": key(2),
-            "other": key(3),
+            "other_source_id": key(3),
+            "other_profile_id": None,
             "message_id": "m",
+            "who": "",
         }
         identity_history.add(c, [row])
         identity_history.add(c, [{**row, "at_ms": NOW + 1}])
         assert [change.at_ms for change in identity_history.of_profile(c, key(2), [])] == [NOW]
+        assert identity_history.of_profile(c, key(7), [key(3)]) == [], "a claim is no news of whom it names"
+        merged = {**row, "operation": identity_history.MERGED, "other_profile_id": key(8)}
+        identity_history.add(c, [merged])
+        identity_history.add(c, [merged])
+        (first, second) = identity_history.of_profile(c, key(7), [key(3)])
+        assert (first.operation, first.id + 1) == (identity_history.MERGED, second.id), "what recurs is told"
+        assert identity_history.by_id(c, second.id) == second
         identity_history.remove(c, key(9), [key(3)])
         assert identity_history.of_profile(c, key(2), [key(1)]) == []
+
+
+def test_links_are_found_by_pair_by_either_end_and_by_both(store: Store) -> None:
+    def link(stronger: int, weaker: int, **other: object) -> dict[str, object]:
+        row = {"stronger": key(stronger), "weaker": key(weaker), "seen_ms": 5, "said_ms": 4}
+        return {**row, "decision": "", "decided_ms": 0, **other}
+
+    with store.writing() as c:
+        identity_links.save(c, [link(1, n) for n in range(2, 600)])
+        identity_links.save(c, [link(1, 2, seen_ms=3, decision="split", decided_ms=9), link(2, 9)])
+        pairs = [(key(1), key(n)) for n in range(2, 700)]
+        found = {row.weaker: row for row in identity_links.by_pair(c, pairs)}
+        assert len(found) == 598
+        assert found[key(2)] == (key(1), key(2), 3, 4, "split", 9)
+        assert {row[:2] for row in identity_links.touching(c, [key(2)], 99)} == {
+            (key(1), key(2)),
+            (key(2), key(9)),
+        }
+        assert len(list(identity_links.touching(c, [key(1)], 10))) == 10
+        within = list(identity_links.within(c, [key(n) for n in range(2, 600)]))
+        assert [row[:2] for row in within] == [(key(2), key(9))]
+        identity_links.remove(c, [key(1)])
+        assert len(list(identity_links.touching(c, [key(n) for n in range(1, 20)], 99))) == 1
+
+
+def test_crossings_follow_the_losing_key(store: Store) -> None:
+    row = {"losing_key": key(1), "winning_key": key(2), "at_ms": NOW, "ended_ms": None}
+    with store.writing() as c:
+        crossings.save(c, [row, {**row, "losing_key": key(3)}])
+        crossings.save(c, [{**row, "ended_ms": NOW + 1}])
+        assert crossings.of_sources(c, [key(1), key(2)]) == [(key(1), key(2), NOW, NOW + 1)]
+        crossings.remove(c, [key(2)])
+        assert crossings.of_sources(c, [key(1), key(3)]) == []
 
 
 def test_journals_move(store: Store) -> None:

@@ -1,0 +1,60 @@
+"""What a transaction has to tell of identities: lines of the history, and crossings."""
+
+from dataclasses import dataclass, field
+
+from hub.data.resolution import Step
+from hub.store import crossings, identity_history
+from hub.store.engine import Connection
+from hub.store.statements import Row
+
+
+@dataclass
+class IdentityNotes:
+    """Gathered over a transaction, written at its end."""
+
+    now_ms: int
+    rows: list[Row] = field(default_factory=list)
+    crossings: list[Row] = field(default_factory=list)
+    #: The event or the operator behind what is noted next.
+    message_id: str = ""
+    who: str = ""
+
+    def add(
+        self,
+        operation: str,
+        source_id: bytes,
+        profile_id: bytes,
+        other_source_id: bytes | None = None,
+        other_profile_id: bytes | None = None,
+    ) -> None:
+        """Note a line of the history."""
+        self.rows.append(
+            {
+                "at_ms": self.now_ms,
+                "operation": operation,
+                "source_id": source_id,
+                "profile_id": profile_id,
+                "other_source_id": other_source_id,
+                "other_profile_id": other_profile_id,
+                "message_id": self.message_id,
+                "who": self.who,
+            }
+        )
+
+    def cross(self, losing_key: bytes, winning_key: bytes, at_ms: int, ended_ms: int | None = None) -> None:
+        """Note that a person was assigned by two keys."""
+        self.crossings.append(
+            {"losing_key": losing_key, "winning_key": winning_key, "at_ms": at_ms, "ended_ms": ended_ms}
+        )
+
+    def united(self, step: Step, losing_end: bytes, winner: bytes, loser: bytes, *, crossed: bool) -> None:
+        """Note that a link made one profile of two; `winner` stays, `loser` is gone (ids of profiles)."""
+        winning_end = step.stronger if losing_end == step.weaker else step.weaker
+        if crossed:
+            self.add(identity_history.MERGED, losing_end, winner, winning_end, loser)
+        else:
+            self.add(identity_history.JOINED, losing_end, winner, winning_end)
+
+    def save(self, connection: Connection) -> None:
+        identity_history.add(connection, self.rows)
+        crossings.save(connection, self.crossings)
