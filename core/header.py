@@ -23,7 +23,14 @@ _SLOT_COUNT_AT: Final = 6
 _SLOTS_AT: Final = 64
 _SLOT_BYTES: Final = 16
 _KIND_AT: Final = 12
+_FLAGS_AT: Final = 52
+_FLAG_KNOWN: Final = 1
 _KIND_CONSENT: Final = 9
+
+
+def is_known(record: Buffer) -> bool:
+    """Whether the profile holds a verified identifier that says who the person is."""
+    return bool(memoryview(record)[_FLAGS_AT] & _FLAG_KNOWN)
 
 
 def has_consent(record: Buffer) -> bool:

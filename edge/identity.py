@@ -14,7 +14,7 @@ from core.errors import CoreError
 from core.identifiers import HASH_BYTES, KNOWN_TYPES, hash_identifier, parse
 from core.user_token import UserTokenError, load_user_token_key, verify_user_token
 from edge.errors import EdgeError, SettingsError
-from edge.node import Person
+from edge.node import Person, Shown
 
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 
@@ -65,12 +65,12 @@ class Identities:
                 raise IdentityError(
                     path="$.anonymous_id", expected="anonymous_id, user_token or profile", got="none of them"
                 )
-            return Person(tuple(known), known[0][:HASH_BYTES], True)
+            return Person(Shown(tuple(known), ()), known[0][:HASH_BYTES])
         if _UUID.fullmatch(anonymous_id) is None:
             got = f"another string of {len(anonymous_id)} characters"
             raise IdentityError(path="$.anonymous_id", expected="a UUID", got=got)
         anonymous = hash_identifier(self.identifier_key, "anon", anonymous_id.lower())
-        return Person((*known, anonymous), anonymous[:HASH_BYTES], bool(known))
+        return Person(Shown(tuple(known), (anonymous,)), anonymous[:HASH_BYTES])
 
     def verify(self, user_token: str) -> tuple[str, str]:
         """The person that a user token vouches for. Raises UserTokenError."""

@@ -17,21 +17,40 @@ from typing_extensions import Buffer
 from core.answers import Decision
 from core.decide import Engine
 from core.errors import RecordError
-from core.events import ALWAYS_KEPT, Event, decode_event
+from core.events import ALWAYS_KEPT, Event, Identifier, decode_event
 from core.fold import FoldPlan, State
-from core.header import has_consent
+from core.header import has_consent, is_known
+from core.identifiers import HASH_BYTES, KNOWN_TYPES, STRENGTH
 from core.request import Request
 from edge.overlay import Overlay, TooManyEventsError
 from edge.snapshot.current import CurrentSnapshot
 from edge.snapshot.reader import ReadTxn, SnapshotReader
 
 
-class Person(NamedTuple):
-    """Who is asked about: identifier hashes, strongest first; `named` by a token or by `profile`."""
+class Shown(NamedTuple):
+    """Identifiers that a request or an event shows as verified, by hash, strongest first: those that say who
+    a person is, and those of devices, which people may share.
+    """
 
-    keys: tuple[bytes, ...]
+    known: tuple[bytes, ...]
+    devices: tuple[bytes, ...]
+
+    @property
+    def keys(self) -> tuple[bytes, ...]:
+        """All of them, strongest first."""
+        return self.known + self.devices
+
+
+class Person(NamedTuple):
+    """Who is asked about."""
+
+    shown: Shown
     unit_key: bytes
-    named: bool
+
+    @property
+    def named(self) -> bool:
+        """Whether a token or `profile` says who she is."""
+        return bool(self.shown.known)
 
 
 class Answer(NamedTuple):
@@ -68,13 +87,12 @@ class Node:
         try:
             with self._overlay.begin() as overlay_txn:
                 if reader is None:
-                    events = self._events(overlay_txn, person.keys, None, None)
+                    events = self._events(overlay_txn, person.shown, None)
                     return self._answer(engine, None, None, events, person, request, now_ms)
                 with reader.begin() as txn:
-                    profile_id = find_profile(reader, txn, person.keys)
-                    record = None if profile_id is None else reader.record(txn, profile_id)
-                    keys = person.keys if profile_id is None else (*person.keys, profile_id)
-                    events = self._events(overlay_txn, keys, reader, txn)
+                    found = Snapshotted.find(reader, txn, person.shown)
+                    profile_id, record = found.profile_id, found.record
+                    events = self._events(overlay_txn, person.shown, found)
                     return self._answer(engine, profile_id, record, events, person, request, now_ms)
         except TooManyEventsError:
             return Answer(engine.fallback(request, now_ms, "overload"), b"")
@@ -95,9 +113,9 @@ class Node:
         decision = engine.decide(record, events, request, now_ms)
         if not (record is not None and has_consent(record)) and not any(event.consent for event in events):
             return Answer(decision, b"")
-        return Answer(decision, person.keys[0] if profile_id is None else profile_id)
+        return Answer(decision, person.shown.keys[0] if profile_id is None else profile_id)
 
-    def standing(self, engine: Engine, keys: tuple[bytes, ...], now_ms: int) -> Standing:
+    def standing(self, engine: Engine, shown: Shown, now_ms: int) -> Standing:
         """Whose events these are, and whether their behaviour may be kept.
 
         Where record or overlay cannot be read the answer is no: missing means no.
@@ -108,50 +126,44 @@ class Node:
         try:
             with self._overlay.begin() as overlay_txn:
                 if reader is None:
-                    events = self._events(overlay_txn, keys, None, None)
+                    events = self._events(overlay_txn, shown, None)
                     return Standing(None, allows_behaviour(None, events, engine.fold_plan, now_ms))
                 with reader.begin() as txn:
-                    profile_id = find_profile(reader, txn, keys)
-                    record = None if profile_id is None else reader.record(txn, profile_id)
-                    more = keys if profile_id is None else (*keys, profile_id)
-                    events = self._events(overlay_txn, more, reader, txn)
-                    allowed = allows_behaviour(record, events, engine.fold_plan, now_ms)
-                    return Standing(profile_id, allowed)
+                    found = Snapshotted.find(reader, txn, shown)
+                    events = self._events(overlay_txn, shown, found)
+                    allowed = allows_behaviour(found.record, events, engine.fold_plan, now_ms)
+                    return Standing(found.profile_id, allowed)
         except TooManyEventsError:
             return Standing(None, False)
         except (RecordError, lmdb.Error):
             self._snapshot.report_damage()
             return Standing(None, False)
 
-    def profile_of(self, keys: tuple[bytes, ...]) -> bytes | None:
-        """The profile that the strongest known identifier points to."""
+    def profile_of(self, shown: Shown) -> bytes | None:
+        """The profile that the identifiers point to."""
         reader = self._snapshot.reader
         if reader is None:
             return None
         try:
             with reader.begin() as txn:
-                return find_profile(reader, txn, keys)
+                return Snapshotted.find(reader, txn, shown).profile_id
         except lmdb.Error:
             self._snapshot.report_damage()
             return None
 
     def _events(
-        self,
-        overlay_txn: "lmdb.Transaction[bytes]",
-        keys: Sequence[bytes],
-        reader: SnapshotReader | None,
-        txn: "ReadTxn | None",
+        self, overlay_txn: "lmdb.Transaction[bytes]", shown: Shown, snapshotted: "Snapshotted | None"
     ) -> list[Event]:
         """The person's events behind P, in the order in which the node took them in; at equal times
         consents first.
         """
-
-        def watermark(journal_id: bytes) -> int:
-            return 0 if reader is None or txn is None else reader.watermark(txn, journal_id)
-
-        found = self._overlay.events(overlay_txn, keys, watermark)
-        if not found:
-            return []
+        keys: Sequence[bytes] = shown.keys
+        if snapshotted is None:
+            found = self._overlay.events(overlay_txn, keys, lambda _: 0)
+        else:
+            if snapshotted.profile_id is not None:
+                keys = (*keys, snapshotted.profile_id)
+            found = self._overlay.events(overlay_txn, keys, snapshotted.watermark)
         events = []
         for journal_id, position, body in found:
             try:
@@ -161,18 +173,69 @@ class Node:
                 UnicodeDecodeError,
             ):  # of another version; the hub will quarantine it
                 continue
-            events.append((event.received_ms, event.consent is None, journal_id, position, event))
+            if snapshotted is None or not snapshotted.is_of_another(event, shown):
+                events.append((event.received_ms, event.consent is None, journal_id, position, event))
         events.sort(key=lambda entry: entry[:4])
         return [entry[4] for entry in events]
 
 
-def find_profile(reader: SnapshotReader, txn: ReadTxn, keys: Sequence[bytes]) -> bytes | None:
-    """The profile of the first identifier that has one."""
-    for key in keys:
-        profile_id = reader.profile_id(txn, key)
-        if profile_id is not None:
-            return profile_id
-    return None
+class Snapshotted(NamedTuple):
+    """What one read transaction of the snapshot says of the identifiers that are shown."""
+
+    reader: SnapshotReader
+    txn: ReadTxn
+    profile_id: bytes | None
+    record: memoryview | None
+
+    @staticmethod
+    def find(reader: SnapshotReader, txn: ReadTxn, shown: Shown) -> "Snapshotted":
+        """The profile of the first identifier that has one.
+
+        A device does not vouch for who is named beside it: of a known person's profile it tells nothing,
+        as the hub never makes one profile of two known people (docs/decisions/0007-identity.md).
+        """
+        for key in shown.keys:
+            profile_id = reader.profile_id(txn, key)
+            if profile_id is None:
+                continue
+            record = reader.record(txn, profile_id)
+            if shown.known and key in shown.devices and record is not None and is_known(record):
+                break
+            return Snapshotted(reader, txn, profile_id, record)
+        return Snapshotted(reader, txn, None, None)
+
+    def watermark(self, journal_id: bytes) -> int:
+        """P of one journal."""
+        return self.reader.watermark(self.txn, journal_id)
+
+    def is_of_another(self, event: Event, shown: Shown) -> bool:
+        """Whether an event that stands under one of the identifiers is another known person's: of somebody
+        who used the same device.
+        """
+        if not shown.known and (self.record is None or not is_known(self.record)):
+            return False  # an anonymous visitor: whoever logs in on her device becomes her
+        strongest = strongest_of(event)
+        if strongest is None:
+            return False
+        owner = self.reader.profile_id(self.txn, strongest.hash)
+        if owner is not None and owner != self.profile_id:
+            record = self.reader.record(self.txn, owner)
+            return record is not None and is_known(record)
+        return owner is None and strongest.kind in KNOWN_TYPES and strongest.hash not in shown.known
+
+
+def strongest_of(event: Event) -> Identifier | None:
+    """The verified identifier that an event belongs to."""
+    verified = [one for one in event.identifiers if one.verified and one.kind in STRENGTH]
+    return min(verified, key=lambda one: (STRENGTH[one.kind], one.hash), default=None)
+
+
+def shown_by(event: Event) -> Shown:
+    """The verified identifiers of an event: a claim reaches nobody's decisions."""
+    verified = [one for one in event.identifiers if one.verified and len(one.hash) == HASH_BYTES]
+    verified.sort(key=lambda one: (STRENGTH[one.kind], one.hash))
+    known = tuple(one.hash for one in verified if one.kind in KNOWN_TYPES)
+    return Shown(known, tuple(one.hash for one in verified if one.kind not in KNOWN_TYPES))
 
 
 def allows_behaviour(record: Buffer | None, events: Sequence[Event], plan: FoldPlan, now_ms: int) -> bool:

@@ -22,8 +22,7 @@ from edge import figures
 from edge.errors import EdgeError
 from edge.figures import Figures
 from edge.journal.commit import GroupCommit, Waiting
-from edge.journal.replay import keys_of
-from edge.node import Node, passes_always
+from edge.node import Node, Shown, Standing, passes_always, shown_by
 from edge.overlay import Overlay, OverlayEntry, seen_key
 
 EVENTS_MAX: Final = 1000
@@ -102,8 +101,8 @@ class Taker:
             node=self._node_name,
             new_id=new_id,
         )
-        keys = tuple(keys_of(event))
-        entry = self._entry(event, encode_event(event), keys, self._node.profile_of(keys))
+        shown = shown_by(event)
+        entry = self._entry(event, encode_event(event), shown, self._node.profile_of(shown))
         await self._write([entry.body], [entry])
         self._figures.add(figures.CONSENTS)
         return event
@@ -151,22 +150,22 @@ class Taker:
         """The events that may be kept. Without the person's consent, behaviour is neither written nor
         remembered.
         """
-        standings: dict[tuple[bytes, ...], Any] = {}
+        standings: dict[Shown, Standing] = {}
         bodies: list[bytes] = []
         entries: list[OverlayEntry] = []
         for event, body in events:
-            keys = tuple(keys_of(event))
-            if keys not in standings:
-                standings[keys] = self._node.standing(engine, keys, now_ms)
-            standing = standings[keys]
+            shown = shown_by(event)
+            if shown not in standings:
+                standings[shown] = self._node.standing(engine, shown, now_ms)
+            standing = standings[shown]
             if standing.allows_behaviour or passes_always(event, engine.fold_plan):
                 bodies.append(body)
-                entries.append(self._entry(event, body, keys, standing.profile_id))
+                entries.append(self._entry(event, body, shown, standing.profile_id))
         return bodies, entries
 
     @staticmethod
-    def _entry(event: Event, body: bytes, keys: tuple[bytes, ...], profile_id: bytes | None) -> OverlayEntry:
-        everywhere = keys if profile_id is None else (*keys, profile_id)
+    def _entry(event: Event, body: bytes, shown: Shown, profile_id: bytes | None) -> OverlayEntry:
+        everywhere = shown.keys if profile_id is None else (*shown.keys, profile_id)
         return OverlayEntry(body, everywhere, seen_key(event.message_id))
 
     async def _write(self, bodies: list[bytes], entries: list[OverlayEntry]) -> list[bool]:

@@ -206,6 +206,7 @@ class _Parts:
                 lookup,
                 self.store,
                 plane.profiles,
+                plane.merging,
                 lambda: self.decider.document,
                 self.decision_log,
                 wall_clock_ms,

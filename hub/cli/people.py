@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from hub.cli import profile_merging
 from hub.cli.arguments import json_option, moment, person, shown_time
 from hub.cli.errors import DONE, CommandError
 from hub.cli.output import Output
@@ -24,9 +25,10 @@ SOURCE: Final = "onevoice command line"
 def add(commands: Commands) -> None:
     """Add the commands."""
     common = [json_option(), hub_options()]
-    profile = commands.add_parser("profile", help="show a profile").add_subparsers(
-        metavar="WHAT", required=True
-    )
+    profile = commands.add_parser(
+        "profile", help="show, merge or split profiles, and tell their history"
+    ).add_subparsers(metavar="WHAT", required=True)
+    profile_merging.add(profile, common)
     show = profile.add_parser("show", parents=common, help="show all that a decision can know of a person")
     consent = commands.add_parser("consent", help="show or record consents")
     kinds = consent.add_subparsers(metavar="WHAT", required=True)

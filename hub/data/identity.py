@@ -63,10 +63,9 @@ class Identity:
         notes, mark = self._notes, len(self._notes.rows)
         notes.message_id = event.message_id
         made, late = self._show(event, verified)
-        if len(verified) > 1:
-            fresh = self._fresh(event, verified)
-            if late or fresh:
-                self._link(fresh, late, {identifier.hash for identifier in verified}, event.received_ms)
+        fresh = self._fresh(event, verified) if len(verified) > 1 else []
+        if late or fresh:
+            self._link(fresh, late, {identifier.hash for identifier in verified}, event.received_ms)
         founded = [source for source in made if source.person.unit_key == source.source_id]
         told = notes.rows[mark:]
         del notes.rows[mark:]

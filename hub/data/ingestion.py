@@ -17,6 +17,7 @@ from hub.data.ingestor import Incoming, Ingestor, open_message
 from hub.data.release import release
 from hub.data.tasks import SteadyTask, pause, told
 from hub.data.view import BundleView
+from hub.errors import PreconditionError
 from hub.store import log_state
 from hub.store.engine import Connection, Store, StoreError
 
@@ -66,6 +67,13 @@ class Ingestion:
     async def stop(self) -> None:
         """Stop; a batch in hand is whole in the store or not there."""
         await self._task.stop()
+
+    @property
+    def view(self) -> BundleView:
+        """The bundle in use. Raises PreconditionError before the first one."""
+        if self._view is None:
+            raise PreconditionError(expected="a published catalogue", got="none yet")
+        return self._view
 
     @property
     def running(self) -> bool:

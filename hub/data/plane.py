@@ -16,6 +16,7 @@ from hub.data.event_log import EventLog
 from hub.data.ingestion import Ingestion
 from hub.data.ingestor import Ingestor
 from hub.data.maintenance import Maintenance, Retention
+from hub.data.merging import Merging
 from hub.data.people import People
 from hub.data.profiles import ProfileData
 from hub.data.reprojection import Reprojection
@@ -67,6 +68,7 @@ class DataPlane:
         self.ingestion.on_use(self.reprojection.use)
         self.maintenance = Maintenance(store, self.event_log, clock, retention)
         self.profiles = ProfileData(store, self.changes, clock, self._caught_up)
+        self.merging = Merging(self.changes, self.people, lambda: self.ingestion.view, self._caught_up)
         self._log_folder = log_folder
         self._replicas = SteadyTask("replicas", lambda: self.changes.watch(REPLICA_SECONDS))
 

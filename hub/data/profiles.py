@@ -12,8 +12,19 @@ from core.frame import PUT_IDENTIFIER, PUT_RECORD
 from core.identifiers import STRENGTH
 from core.record import describe
 from hub.data.changes import Changes, ChangeSet, entry_digest
+from hub.data.crossed import crossed
 from hub.errors import NotFoundError
-from hub.store import consents, counters, decisions, identity_history, profiles, quarantine, sources
+from hub.store import (
+    consents,
+    counters,
+    crossings,
+    decisions,
+    identity_history,
+    identity_links,
+    profiles,
+    quarantine,
+    sources,
+)
 from hub.store.decisions import LoggedDecision
 from hub.store.engine import Connection, Store
 from hub.store.profiles import Profile
@@ -53,8 +64,9 @@ class ProfileData:
 
     async def get(self, key: bytes, document: BundleDocument) -> dict[str, Any]:
         """The profile as people read it. Raises NotFoundError."""
-        person = await self._store.read(lambda connection: _find(connection, key))
-        return self._shown(person, document)
+        return await self._store.read(
+            lambda connection: self._shown(connection, _find(connection, key), document)
+        )
 
     async def export(self, key: bytes, document: BundleDocument, show: ShowDecision) -> dict[str, Any]:
         """Everything held about the person; `show` makes a decision row readable. Raises NotFoundError."""
@@ -75,10 +87,9 @@ class ProfileData:
         self, connection: Connection, key: bytes, document: BundleDocument, show: ShowDecision
     ) -> dict[str, Any]:
         person = _find(connection, key)
-        ids = person.source_ids
-        keys = [person.profile.profile_id, *ids]
+        ids, keys = person.source_ids, sources.person_keys(person.sources)
         return {
-            "profile": self._shown(person, document),
+            "profile": self._shown(connection, person, document),
             "consents": [_timed(change._asdict()) for change in consents.history(connection, ids)],
             "identity": [
                 _timed(_hex(change._asdict()))
@@ -91,7 +102,7 @@ class ProfileData:
             ],
         }
 
-    def _shown(self, person: _Person, document: BundleDocument) -> dict[str, Any]:
+    def _shown(self, connection: Connection, person: _Person, document: BundleDocument) -> dict[str, Any]:
         profile = person.profile
         found = describe(profile.record, document, self._clock())
         return {
@@ -101,6 +112,12 @@ class ProfileData:
             "created_at": moment(profile.created_at_ms),
             "unit_key": profile.unit_key.hex(),
             "known": profile.known,
+            "crossed": [
+                _timed(one)
+                for one in crossed(
+                    document, profile.unit_key, crossings.of_sources(connection, person.source_ids)
+                )
+            ],
             "identifiers": [
                 {
                     "type": source.kind,
@@ -147,7 +164,9 @@ def _erase(connection: Connection, changes: ChangeSet, key: bytes) -> int:
     profile, ids = person.profile, person.source_ids
     consents.remove(connection, ids)
     quarantine.remove_sources(connection, ids)
-    decisions.remove(connection, [profile.profile_id, *ids])
+    decisions.remove(connection, sources.person_keys(person.sources))
+    identity_links.remove(connection, ids)
+    crossings.remove(connection, ids)
     identity_history.remove(connection, profile.profile_id, ids)
     sources.remove(connection, profile.profile_id)
     profiles.remove(connection, profile.profile_id)
@@ -166,7 +185,7 @@ def moment(at_ms: int) -> str:
 def _timed(fields: dict[str, Any]) -> dict[str, Any]:
     """Fields `..._ms` as moments under their name without it."""
     return {
-        name.removesuffix("_ms"): moment(value) if name.endswith("_ms") else value
+        name.removesuffix("_ms"): moment(value) if name.endswith("_ms") and value is not None else value
         for name, value in fields.items()
     }
 

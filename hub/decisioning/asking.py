@@ -49,6 +49,11 @@ class Asked(msgspec.Struct, frozen=True):
     now_ms: int
     decision_id: str
 
+    @property
+    def device(self) -> bytes:
+        """The hash of the device among the keys, which others may use too; empty: none is shown."""
+        return self.keys[-1] if self.question.anonymous_id else b""
+
 
 class Desk:
     """Checks questions and finds out who is meant. It holds no connection and waits for nothing."""

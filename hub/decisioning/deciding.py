@@ -118,7 +118,7 @@ class Decider:
         )
         if isinstance(found, str):
             return loaded.engine.fallback(request, asked.now_ms, found, at_edge=False)
-        profile = found.first(asked.keys)
+        profile = found.first(asked)
         record = None
         if profile is not None:
             # Edge placements are answered from the very bytes that the edges hold.
@@ -145,12 +145,16 @@ class _Found:
         self._profile_ids = profile_ids
         self._rows = {row.profile_id: row for row in rows}
 
-    def first(self, keys: Sequence[bytes]) -> profiles.Profile | None:
-        """The profile of the strongest identifier that has one."""
-        for key in keys:
-            profile_id = self._profile_ids.get(key)
-            if profile_id in self._rows:
-                return self._rows[profile_id]
+    def first(self, asked: Asked) -> profiles.Profile | None:
+        """The profile of the strongest identifier that has one.
+
+        A device does not vouch for who is named beside it: of a known person's profile it tells nothing.
+        """
+        for key in asked.keys:
+            profile = self._rows.get(self._profile_ids.get(key, b""))
+            if profile is not None:
+                shared = asked.named and key == asked.device and profile.known
+                return None if shared else profile
         return None
 
 

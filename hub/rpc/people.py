@@ -13,9 +13,9 @@ class Lookup:
     def __init__(self, identifier_key: bytes) -> None:
         self._identifier_key = identifier_key
 
-    def key_of(self, person: str) -> bytes:
+    def key_of(self, person: str, path: str = "$.person") -> bytes:
         """The identifier hash of a person."""
-        return hash_identifier(self._identifier_key, *parse_person(person))
+        return hash_identifier(self._identifier_key, *parse_person(person, path))
 
     @staticmethod
     def source_ids(connection: Connection, key: bytes) -> list[bytes]:
@@ -26,14 +26,24 @@ class Lookup:
         return [source.source_id for source in sources.of_profiles(connection, [profile_id])]
 
     @staticmethod
+    def decision_keys(connection: Connection, key: bytes) -> set[bytes]:
+        """Every key under which a person's decisions may be logged: her identifiers, her profile, and those
+        that were merged into it.
+        """
+        profile_id = sources.profile_ids(connection, [key]).get(key)
+        if profile_id is None:
+            return {key}
+        return sources.person_keys(sources.of_profiles(connection, [profile_id]))
+
+    @staticmethod
     def profile_ids(connection: Connection, key: bytes) -> list[bytes]:
         """The id of the profile behind an identifier, if there is one."""
         return list(sources.profile_ids(connection, [key]).values())
 
 
-def parse_person(person: str) -> tuple[str, str]:
+def parse_person(person: str, path: str = "$.person") -> tuple[str, str]:
     """(type, normalised value) of a request's person."""
     try:
         return parse(person)
     except CoreError as error:
-        raise InvalidError(expected=error.expected, got=error.got, path="$.person") from error
+        raise InvalidError(expected=error.expected, got=error.got, path=path) from error

@@ -5,8 +5,11 @@ from collections.abc import Callable
 import msgspec
 
 from core.bundle import BundleDocument
+from hub.data.merging import Merging, SplitOrder
+from hub.data.profile_history import HistoryEntry, history
 from hub.data.profiles import ProfileData
 from hub.decisioning.decision_log import DecisionLog, named_row
+from hub.errors import InvalidError
 from hub.rpc.auth import caller
 from hub.rpc.ingest import page_size
 from hub.rpc.interceptor import Context
@@ -27,6 +30,7 @@ class Profiles(profiles_pb2_grpc.ProfilesServicer):
         lookup: Lookup,
         store: Store,
         data: ProfileData,
+        merging: Merging,
         document: Document,
         decision_log: DecisionLog,
         now_ms: Callable[[], int],
@@ -34,6 +38,7 @@ class Profiles(profiles_pb2_grpc.ProfilesServicer):
         self._lookup = lookup
         self._store = store
         self._data = data
+        self._merging = merging
         self._document = document
         self._decision_log = decision_log
         self._now_ms = now_ms
@@ -56,6 +61,38 @@ class Profiles(profiles_pb2_grpc.ProfilesServicer):
             decisions=[msgspec.json.encode(named_row(row.row, row.node)) for row in rows]
         )
 
+    async def Merge(self, request: profiles_pb2.MergeRequest, context: Context) -> profiles_pb2.MergeResponse:
+        """Make one profile of two."""
+        one, other = self._lookup.key_of(request.person), self._lookup.key_of(request.other, "$.other")
+        done = await self._merging.merge(one, other, f"key:{caller.get()}")
+        return profiles_pb2.MergeResponse(
+            profile_id=done.profile_id.hex(),
+            other_profile_id=done.other_profile_id.hex(),
+            sequence=done.sequence,
+        )
+
+    async def Split(self, request: profiles_pb2.SplitRequest, context: Context) -> profiles_pb2.SplitResponse:
+        """Make two profiles of one."""
+        person, source = self._lookup.key_of(request.person), None
+        if request.WhichOneof("what") == "source":
+            source = self._lookup.key_of(request.source, "$.source")
+        if request.merge < 0:
+            raise InvalidError(expected="the number of a merge", got=str(request.merge), path="$.merge")
+        done = await self._merging.split(SplitOrder(person, source, request.merge), f"key:{caller.get()}")
+        return profiles_pb2.SplitResponse(
+            profile_id=done.profile_id.hex(),
+            other_profile_id=done.other_profile_id.hex(),
+            sequence=done.sequence,
+        )
+
+    async def History(
+        self, request: profiles_pb2.ProfileHistoryRequest, context: Context
+    ) -> profiles_pb2.ProfileHistoryResponse:
+        """What happened to a person's profile, oldest first."""
+        key = self._lookup.key_of(request.person)
+        entries = await self._store.read(lambda connection: history(connection, key))
+        return profiles_pb2.ProfileHistoryResponse(entries=[_entry(entry) for entry in entries])
+
     async def Export(
         self, request: profiles_pb2.ExportRequest, context: Context
     ) -> profiles_pb2.ExportResponse:
@@ -76,10 +113,23 @@ class Profiles(profiles_pb2_grpc.ProfilesServicer):
         return profiles_pb2.EraseResponse(sequence=sequence)
 
     def _decisions(self, connection: Connection, key: bytes, count: int) -> list[decisions.LoggedDecision]:
-        keys = set(self._lookup.source_ids(connection, key))
-        keys.update(self._lookup.profile_ids(connection, key))
-        return decisions.of_person(connection, keys, count)
+        return decisions.of_person(connection, self._lookup.decision_keys(connection, key), count)
 
     async def _audit(self, action: str, profile_id: str) -> None:
         entry = audit.Entry(self._now_ms(), f"key:{caller.get()}", action, profile_id)
         await self._store.write(lambda connection: audit.add_entry(connection, entry))
+
+
+def _entry(entry: HistoryEntry) -> profiles_pb2.ProfileHistoryEntry:
+    fields = msgspec.structs.asdict(entry)
+    consent = fields.pop("consent")
+    if consent is not None:
+        fields["consent"] = profiles_pb2.ProfileConsent(
+            purpose=consent.purpose,
+            state=consent.state,
+            effective_at_ms=consent.effective_at_ms,
+            text_version=consent.text_version,
+            source=consent.source,
+            node=consent.node,
+        )
+    return profiles_pb2.ProfileHistoryEntry(**fields)

@@ -84,6 +84,13 @@ def profile_ids(connection: Connection, keys: Iterable[bytes]) -> dict[bytes, by
     return found
 
 
+def person_keys(found: Iterable[Source]) -> set[bytes]:
+    """Whatever a person's rows elsewhere may be filed under: each identifier, its profile, and its own one,
+    which it had before a merge.
+    """
+    return {key for source in found for key in (source.source_id, source.profile_id, source.own_profile_id)}
+
+
 def page(connection: Connection, after: bytes, count: int) -> list[tuple[bytes, bytes]]:
     """(source id, profile id) of up to `count` sources with ids above `after`, ascending."""
     rows = connection.execute(_PAGE, {"after": after, "count": count})

@@ -120,6 +120,51 @@ def test_a_token_and_a_server_key_name_the_same_person(edge: Edge) -> None:
     assert unknown["placements"]["home.banner"]["reason"] == "no_profile"
 
 
+def banner(edge: Edge, number: int, **fields: Any) -> dict[str, Any]:
+    found: dict[str, Any] = edge.decide(number, "home.banner", **fields)["placements"]["home.banner"]
+    return found
+
+
+def test_what_a_visitor_did_is_known_at_once_when_she_logs_in_under_her_devices_key(
+    edge: Edge, visitor: Visitor, engine: Engine
+) -> None:
+    for _ in range(5):
+        number = visitor()
+        edge.consent(number)
+        edge.track(number, "Product Added")
+        log_in = {"type": "identify", "anonymousId": anon(number)}
+        token = user_token(f"email:new-{number}@example.com")
+        assert edge.post("/v1/events", {"events": [log_in], "user_token": token}).json["accepted"] == 1
+        edge.post(
+            "/v1/events",
+            {
+                "events": [{"type": "track", "event": "Product Added", "anonymousId": anon(number)}],
+                "user_token": token,
+            },
+        )
+        # The hub is away, so no frame has brought this; fresh visitors are chosen by their devices' keys.
+        shown = banner(edge, number, user_token=token)
+        assert (shown["offer"], shown["blocks"]["text"]["value"]) == ("cart-reminder", "In your cart: 2")
+        assert banner(edge, number)["blocks"]["text"]["value"] == "In your cart: 2", "logged out, same device"
+
+
+def test_a_second_person_on_a_known_persons_device_is_neither_shown_nor_changes_what_is_hers(
+    edge: Edge,
+) -> None:
+    eve = user_token("email:eve@example.com")
+    before = banner(edge, KNOWN)
+    assert before["reason"] == "stale", "Ada's, packed days ago"
+    assert banner(edge, KNOWN, user_token=eve)["reason"] == "no_profile"
+    body = {"anonymous_id": anon(KNOWN), "user_token": eve, "purpose": "personalization"}
+    for state in ("granted", "withdrawn"):
+        said = {**body, "state": state, "text_version": "v1", "source": "test"}
+        assert edge.post("/v1/consent", said).status == 200
+        shown = banner(edge, KNOWN, user_token=eve)["reason"]
+        assert (shown == "no_consent") == (state == "withdrawn")
+        assert banner(edge, KNOWN) == before
+        assert banner(edge, KNOWN, user_token=user_token()) == before
+
+
 def test_an_unknown_placement_is_said_and_only_unknown_ones_are_404(edge: Edge) -> None:
     placements = edge.decide(5, "home.notice", "nowhere")["placements"]
     assert placements["nowhere"]["reason"] == "unknown_placement"

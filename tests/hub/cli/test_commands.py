@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -125,6 +126,57 @@ def test_a_person_from_consent_to_erasure(command: Command, tmp_path: Path) -> N
     ]
 
 
+def test_profiles_are_merged_split_and_their_history_told(command: Command, tmp_path: Path) -> None:
+    device, customer, other = f"anon:{uuid4()}", f"id:{uuid4()}", f"email:{uuid4()}@example.com"
+    for who in (device, customer, other):
+        assert command("consent", "set", who, "personalization", "granted").code == 0
+    message = {
+        "type": "identify",
+        "userId": customer.partition(":")[2],
+        "anonymousId": device.partition(":")[2],
+    }
+    assert command("decide", "--hub", "home.banner", "--person", device).code == 0
+    (tmp_path / "log-in").write_text(json.dumps(message) + "\n")
+    assert imported(command("events", "import", "log-in", "--json")) == (1, 0, 0)
+    until(lambda: len(shown(command, customer)["identifiers"]) == 2, "the device with the customer")
+    known = shown(command, customer)
+    assert [one["type"] for one in known["identifiers"]] == ["id", "anon"]
+    (crossing,) = known["crossed"]
+    assert (crossing["ended"], known["unit_key"] != crossing["unit_key"]) == (None, True)
+    assert len(command("why", customer, "--json").json["decisions"]) == 1, "made before she was known"
+
+    merged = command("profile", "merge", other, customer)
+    assert merged.code == 0
+    assert f"is now part of profile {known['id']} (an edge knows once its sequence" in merged.out
+    assert len(shown(command, other)["identifiers"]) == 3
+    split = command("profile", "split", other, "--json")
+    assert split.json["profile_id"] == known["id"]
+    assert split.json["other_profile_id"] == shown(command, other)["id"]
+    assert command("profile", "split", customer, "--source", device).code == 0
+    assert shown(command, device)["crossed"][0]["ended"] is not None
+    assert len(command("why", device, "--json").json["decisions"]) == 1
+
+    entries = command("profile", "history", customer, "--json").json["entries"]
+    what = [entry["what"] for entry in entries]
+    assert (sorted(what[:2]), what[2:]) == (["consent", "created"], ["merged", "merged", "split", "split"])
+    assert [entry.get("who") for entry in entries[-4:]] == [None, *["key:operator"] * 3]
+    assert entries == sorted(entries, key=lambda entry: entry["at_ms"])
+    told = command("profile", "history", customer).out.splitlines()
+    assert "consent: personalization granted as of" in told[what.index("consent")]
+    assert f"#{entries[2]['number']} merged: profile " in told[2]
+    assert told[4].endswith("by key:operator")
+    assert other.partition(":")[2] not in "".join(told), "nobody learns another person's address here"
+    again = command("profile", "split", customer, "--merge", str(entries[2]["number"]))
+    assert again.code == 1
+    assert "expected a merge of the person that stands" in again.err
+    audit = command("audit", "--json").json["entries"]
+    assert [entry["action"] for entry in audit[:3]] == ["profile.split", "profile.split", "profile.merge"]
+
+
+def shown(command: Command, who: str) -> Any:
+    return command("profile", "show", who, "--json").json
+
+
 def test_a_user_token_comes_from_a_file_or_standard_input(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,6 +207,9 @@ def test_fleet_shows_the_hub(command: Command) -> None:
         (["export", "id:nobody"], "expected a person with a profile"),
         (["approve", "0" * 64, "--as", "ben"], "expected a submitted content hash"),
         (["approve", "xyz", "--as", "ben"], "expected a content hash of 64 hex digits"),
+        (["profile", "merge", "id:nobody", "id:nobody"], "expected a person with a profile"),
+        (["profile", "split", "id:nobody"], "expected a person with a profile"),
+        (["profile", "history", "id:nobody"], "expected a person with a profile"),
         (["events", "quarantine", "--release", "nothing"], "expected one of"),
     ],
 )
