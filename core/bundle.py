@@ -16,6 +16,8 @@ from core.errors import BundleError
 
 MAGIC: Final = b"OV1B\x01\x00\x00\x00"
 BUNDLE_BYTES_MAX: Final = 64 * 1024 * 1024
+#: The longest span of time: what a double holds exactly.
+SPAN_MS_MAX: Final = 2**53
 
 # Attribute and value types. 1 to 6 are also the record's slot kinds.
 BOOL, INT, FLOAT, STRING, TIMESTAMP, STRINGS = 1, 2, 3, 4, 5, 6
@@ -108,8 +110,8 @@ class Rule(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Tables(msgspec.Struct, frozen=True, array_like=True):
-    """Conditions and nodes. Nodes [0, hot) decide; those after serve only the trace (the other plane of
-    each rule).
+    """Conditions and nodes. Nodes [0, hot) decide; those after serve only `match` (journeys) and the
+    trace (the other plane of each rule).
     """
 
     conditions: list[Condition]

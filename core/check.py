@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 from core import bundle as b
 from core.check_edge import check_edge
+from core.check_outbound import check_outbound
 from core.check_programs import check_program, fail
 from core.reasons import REASONS
 
@@ -26,8 +27,7 @@ PURPOSES_MAX: Final = 64
 RECORD_SLOTS_MAX: Final = 4_096
 SYSTEM_SLOTS: Final = 16
 STRINGS_LENGTH_MAX: Final = 1_024
-SPAN_MS_MAX: Final = 2**53
-WINDOW_MINUTES_MAX: Final = SPAN_MS_MAX // 60_000
+WINDOW_MINUTES_MAX: Final = b.SPAN_MS_MAX // 60_000
 
 BUILT_IN_PURPOSES: Final = ("personalization", "email", "sms", "analytics", "ads")
 GUARD_REASONS: Final[dict[int, frozenset[str]]] = {
@@ -102,6 +102,7 @@ class _Check:
         _each("holdouts", document.holdouts, self._holdout)
         self._folds()
         check_edge(document)
+        check_outbound(document)
 
     def _of(self, path: str, index: int, items: Sequence[_Item]) -> _Item:
         if not 0 <= index < len(items):
@@ -133,7 +134,7 @@ class _Check:
             _range(f"{path}.slot", attribute.slot, -1, -1)
         else:
             _range(f"{path}.slot", attribute.slot, SYSTEM_SLOTS, RECORD_SLOTS_MAX - 1)
-        _range(f"{path}.window_ms", attribute.window_ms, 0, SPAN_MS_MAX)
+        _range(f"{path}.window_ms", attribute.window_ms, 0, b.SPAN_MS_MAX)
         _plain(f"{path}.default", attribute.default, attribute.type)
 
     def _tables(self) -> None:
@@ -347,7 +348,7 @@ class _Check:
             _range(f"{path}.function", fold.function, b.F_COUNT, b.F_STRINGS)
             _member(f"{path}.type", fold.type, PYTHON_TYPES)
             for name in ("window_ms", "half_life_ms", "granularity_ms"):
-                _range(f"{path}.{name}", getattr(fold, name), 0, SPAN_MS_MAX)
+                _range(f"{path}.{name}", getattr(fold, name), 0, b.SPAN_MS_MAX)
         for index in document.behaviour_purposes:
             self._of("$.behaviour_purposes", index, document.purposes)
         for slot in document.edge_slots:

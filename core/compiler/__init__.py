@@ -28,6 +28,7 @@ from core.compiler.offers import (
     compile_treatments,
     place_treatments,
 )
+from core.compiler.outbound import compile_outbound
 from core.compiler.taxonomy import Taxonomy, compile_taxonomy
 from core.compiler.work import SINGULAR, Work
 from core.hashing import xxh64
@@ -108,6 +109,7 @@ def _document(
         layout_id=_layout_id(layout),
         stale_after_ms=work.duration(work.catalogue.settings.stale_after, ("settings", "stale_after")),
         sources=_sources(work),
+        outbound=compile_outbound(work, rules, taxonomy),
     )
 
 

@@ -198,7 +198,7 @@ def _check_where(work: Work, path: Path, source: Source) -> None:
     """Values that no property can have are faults."""
     for name, allowed in source.where.items():
         for value in allowed if isinstance(allowed, list) else [allowed]:
-            if not _is_storable(value):
+            if not is_storable(value):
                 work.faults.add((*path, "where", name), "ints of 64 bits and finite numbers", shown(value))
 
 
@@ -293,13 +293,13 @@ def _default(work: Work, path: Path, attribute: Attribute) -> bool | int | float
     if kind == bundle.STRINGS and isinstance(value, list) and len(value) <= DEFAULT_STRINGS_MAX:
         return sorted(set(value))
     python = {bundle.BOOL: bool, bundle.INT: int, bundle.FLOAT: float, bundle.STRING: str}.get(kind)
-    if type(value) is python and _is_storable(value):
+    if type(value) is python and is_storable(value):
         return value
     work.faults.add(path, f"a default of type {TYPE_NAMES[kind]}", shown(value))
     return None
 
 
-def _is_storable(value: bool | int | float | str | list[str]) -> bool:
+def is_storable(value: bool | int | float | str | list[str]) -> bool:
     """Whether a record can hold the value: ints have 64 bits, doubles are finite."""
     if type(value) is int:
         return -INT_MAX - 1 <= value <= INT_MAX

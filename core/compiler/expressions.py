@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from core import bundle
 from core.authoring import Path
-from core.authoring.types import Segment
+from core.authoring.types import Journey, Segment
 from core.cel import ast
 from core.cel.checker import Environment, ExpressionFault, check, references
 from core.cel.lowering import Lowering
@@ -20,6 +20,8 @@ from core.errors import ExpressionError
 MATCHES = (True, False)
 BLOCKS = (False, True)
 BOTH = (True, True)
+#: Nothing that a decision reads: only `match` and the trace do.
+COLD = (False, False)
 
 
 @dataclass(slots=True, frozen=True)
@@ -41,6 +43,7 @@ class Rules:
     index: dict[str, int]
     paths: list[Path]
     tables: bundle.Tables
+    attribute_names: list[str]
 
 
 class Expressions:
@@ -48,6 +51,7 @@ class Expressions:
 
     def __init__(self, work: Work, attributes: Attributes) -> None:
         self._work = work
+        self._attribute_names = [item.name for item in attributes.items]
         names: dict[str, tuple[int, int] | None] = dict.fromkeys(attributes.malformed)
         names.update({item.name: (at, item.type) for at, item in enumerate(attributes.items)})
         self._environment = Environment(names)
@@ -130,7 +134,8 @@ class Expressions:
             for name, rule in ((name, self._rules[name]) for name in names)
         ]
         paths = [self._rules[name].path for name in names]
-        return Rules(items, {name: at for at, name in enumerate(names)}, paths, tables)
+        index = {name: at for at, name in enumerate(names)}
+        return Rules(items, index, paths, tables, self._attribute_names)
 
 
 def compile_expressions(work: Work, attributes: Attributes) -> Rules:
@@ -153,7 +158,23 @@ def compile_expressions(work: Work, attributes: Attributes) -> Rules:
             expressions.add_constant(f"experiment:{experiment.id}", where)
         else:
             expressions.add(f"experiment:{experiment.id}", where, experiment.eligibility, MATCHES)
+    for path, journey in work.ordered("journeys"):
+        _add_journey(expressions, path, journey)
     return expressions.finish()
+
+
+def _add_journey(expressions: Expressions, path: Path, journey: Journey) -> None:
+    """The conditions of a journey, which matches a person when they are definitely true."""
+    name = f"journey:{journey.id}"
+    if journey.when is not None:
+        expressions.add(f"{name}:when", (*path, "when"), journey.when, COLD)
+    for at, one in enumerate(journey.exits):
+        if one.when is not None:
+            expressions.add(f"{name}:exit:{at}", (*path, "exits", at, "when"), one.when, COLD)
+    for number, step in enumerate(journey.steps):
+        for at, branch in enumerate(step.branch):
+            where = (*path, "steps", number, "branch", at, "when")
+            expressions.add(f"{name}:{step.id}:{at}", where, branch.when, COLD)
 
 
 def _in_order(work: Work, parse_text: Callable[[str], ast.Node | ExpressionFault]) -> list[Segment]:

@@ -5,7 +5,7 @@ from core.compiler.work import Work
 
 OWNED = (
     "attributes", "purposes", "placements", "blocks", "offers", "segments", "rules", "caps", "experiments",
-    "layers", "holdouts", "models", "events",
+    "layers", "holdouts", "models", "events", "templates", "journeys",
 )  # fmt: skip
 
 

@@ -40,6 +40,7 @@ class Sketch:
     models: list[b.Model] = field(default_factory=list)
     folds: list[b.FoldRule] = field(default_factory=list)
     stale_after_ms: int = 30 * DAY
+    outbound: b.Outbound = field(default_factory=b.Outbound)
 
     def attribute(
         self, name: str, kind: int, *, reading: int | None = None, default: Any = None, window_ms: int = 0
@@ -173,6 +174,7 @@ class Sketch:
             layout_id=1,
             stale_after_ms=self.stale_after_ms,
             sources={},
+            outbound=self.outbound,
         )
 
     def content(self) -> bytes:

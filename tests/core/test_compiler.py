@@ -509,3 +509,74 @@ def test_conditions_are_shared_between_rules(document: bundle.BundleDocument) ->
     assert len(seen) == len(set(seen))
     assert seen[0][0] == bundle.OP_CONSTANT
     assert [one[1] for one in seen[1:]] == sorted(one[1] for one in seen[1:])
+
+
+# ---- Messages
+
+
+def test_templates_and_translations_are_compiled(document: bundle.BundleDocument) -> None:
+    outbound = document.outbound
+    assert [template.id for template in outbound.templates] == ["shop-email", "short-note"]
+    [master, note] = outbound.templates
+    assert (master.sender, master.reply_to) == ("Small Shop <shop@shop.example>", "help@shop.example")
+    assert (master.locale, sorted(master.strings)) == ("en", ["de", "en"])
+    assert master.mjml.startswith("<mjml>")
+    assert (note.channel, note.reply_to, note.text) == ("sms", "", "{{ slots.text }}")
+    assert outbound.translations == {
+        "hero-generic": {"de": ("Willkommen im Laden", None, None)},
+        "hero-shoes": {"de": ("Freund", "Frühlingsschuhe für dich, ", None), "de-AT": (None, None, ".")},
+    }
+
+
+def test_the_settings_of_messages_are_compiled(document: bundle.BundleDocument) -> None:
+    outbound = document.outbound
+    assert (outbound.time_zone, outbound.time_scale) == ("Europe/Berlin", 24.0)
+    assert outbound.quiet_hours == [
+        bundle.QuietHours(["email"], 22 * 60, 7 * 60 + 30),
+        bundle.QuietHours(["push", "sms"], 12 * 60, 13 * 60),
+    ]
+
+
+def test_a_journey_is_compiled_to_steps_by_index(document: bundle.BundleDocument) -> None:
+    """Durations are divided by the time scale of 24."""
+    [cart, welcome] = document.outbound.journeys
+    placement = [one.id for one in document.placements].index("email.hero")
+    named = {one.id: at for at, one in enumerate(document.rules)}
+    bought = bundle.Occurrence("Order Completed", {"shop": ["web"]})
+    assert cart.trigger == bundle.Occurrence("Product Added", {"shop": ["web", "app"]})
+    assert cart.when == named["journey:cart:when"]
+    assert cart.reentry_ms == 7 * HOUR_MS
+    assert cart.exits == [
+        bundle.Exit(bundle.Occurrence("Order Completed", {}), -1),
+        bundle.Exit(None, named["journey:cart:exit:1"]),
+    ]
+    remind = {"placement": placement, "template": 0}
+    assert cart.steps == [
+        bundle.Step("pause", bundle.STEP_WAIT, 1, HOUR_MS // 24),
+        bundle.Step("bought", bundle.STEP_WAIT_FOR, 2, 2 * HOUR_MS, bought, then=7, otherwise=2),
+        bundle.Step(
+            "who",
+            bundle.STEP_BRANCH,
+            5,
+            branches=[(named["journey:cart:who:0"], 4), (named["journey:cart:who:1"], 3)],
+        ),
+        bundle.Step("remind", bundle.STEP_SEND, 5, **remind),
+        bundle.Step("calm", bundle.STEP_SEND, 5, **remind),
+        bundle.Step("again", bundle.STEP_WAIT, 6, 3 * HOUR_MS),
+        bundle.Step("still", bundle.STEP_BRANCH, 7, branches=[(named["journey:cart:still:0"], 0)]),
+        bundle.Step("thanks", bundle.STEP_END),
+    ]
+    assert (welcome.when, welcome.reentry_ms, welcome.exits) == (-1, 0, [])
+    assert [step.next for step in welcome.steps] == [-1]
+
+
+def test_the_conditions_of_journeys_are_rules_that_no_decision_evaluates() -> None:
+    files = small()
+    with_journeys = compiled(files)
+    bare = compiled({**files, "outbound.yaml": ""})
+    added = {one.id for one in with_journeys.rules} - {one.id for one in bare.rules}
+    assert {name.split(":")[0] for name in added} == {"journey"}
+    assert with_journeys.tables.hot == bare.tables.hot
+    assert names(with_journeys, rule(with_journeys, "journey:cart:who:0").attributes) == ["profile.age"], (
+        "an attribute that edges do not have"
+    )

@@ -103,7 +103,31 @@ def rich() -> Sketch:
         ),
         b.FoldRule(22, b.F_MIN, b.TIMESTAMP, viewed, "at"),
     ]
+    sketch.placement("mail", channel="email", purpose=1, answered_at=b.ANSWERED_AT_HUB)
+    sketch.outbound = outbound(rules)
     return sketch
+
+
+def outbound(rules: list[int]) -> b.Outbound:
+    bought = b.Occurrence("Order Completed", {"shop": ["web", 1, True]})
+    strings = {"en": {"hello": "Hello"}, "de": {"hello": "Hallo"}}
+    template = b.Template("t", "email", "s@example.com", "", "x", "y", "<mjml/>", "z", "en", strings)
+    steps = [
+        b.Step("pause", b.STEP_WAIT, 1, 5_000),
+        b.Step("bought", b.STEP_WAIT_FOR, 2, 9_000, bought, -1, 2),
+        b.Step("who", b.STEP_BRANCH, 3, branches=[(rules[0], 4), (rules[7], 0)]),
+        b.Step("mail", b.STEP_SEND, 0, placement=2, template=0),
+        b.Step("last", b.STEP_END),
+    ]
+    exits = [b.Exit(bought, -1), b.Exit(None, rules[8])]
+    return b.Outbound(
+        templates=[template],
+        journeys=[b.Journey("j", b.Occurrence("Product Viewed", {}), rules[1], 7 * DAY, exits, steps)],
+        quiet_hours=[b.QuietHours(["email"], 22 * 60, 7 * 60)],
+        time_zone="Europe/Berlin",
+        time_scale=24.0,
+        translations={"tagged": {"de": ("Wein", None, None)}},
+    )
 
 
 RECORD = record(
@@ -244,6 +268,27 @@ def change(items: str, index: int, **fields: Any) -> Change:
     return apply
 
 
+def messages(*way: str | int, **fields: Any) -> Change:
+    """Replace fields of one object in the outbound part."""
+
+    def replaced(value: Any, way: tuple[str | int, ...]) -> Any:
+        if not way:
+            return msgspec.structs.replace(value, **fields)
+        first, rest = way[0], way[1:]
+        if isinstance(first, str):
+            return msgspec.structs.replace(value, **{first: replaced(getattr(value, first), rest)})
+        return [*value[:first], replaced(value[first], rest), *value[first + 1 :]]
+
+    def apply(sketch: Sketch) -> None:
+        sketch.outbound = replaced(sketch.outbound, way)
+
+    return apply
+
+
+def step(at: int, **fields: Any) -> Change:
+    return messages("journeys", 0, "steps", at, **fields)
+
+
 def program(*steps: tuple[int, Any]) -> Change:
     return change("conditions", 6, program=list(steps))
 
@@ -314,7 +359,7 @@ def program(*steps: tuple[int, Any]) -> Change:
         (change("caps", 0, offers=[4]), "$.caps[0].offers"),
         (change("experiments", 0, variants=[]), "$.experiments[0].variants"),
         (change("experiments", 0, layer_to=1_000_001), "$.experiments[0].layer_to"),
-        (change("experiments", 0, placements=[2]), "$.experiments[0].placements"),
+        (change("experiments", 0, placements=[3]), "$.experiments[0].placements"),
         (change("experiments", 0, variants=[b.Variant("a", 999_999, None, {})]), "$.experiments[0].variants"),
         (
             change("experiments", 0, variants=[b.Variant("a", 1_000_000, None, {"link": 0})]),
@@ -324,6 +369,31 @@ def program(*steps: tuple[int, Any]) -> Change:
         (change("models", 0, intercept=float("inf")), "$.models[0].intercept"),
         (change("models", 0, features=[b.Feature(2, 1.0, 0.0, None)]), "$.models[0].features[0].attribute"),
         (change("models", 0, features=[b.Feature(0, 1.0, 0.0, "x")]), "$.models[0].features[0].attribute"),
+        (messages(time_scale=0.0), "$.outbound.time_scale"),
+        (messages(time_scale=float("nan")), "$.outbound.time_scale"),
+        (messages(translations={"gone": {}}), "$.outbound.translations"),
+        (messages("templates", 0, locale=""), "$.outbound.templates[0]"),
+        (messages("quiet_hours", 0, start=24 * 60), "$.outbound.quiet_hours[0].start"),
+        (messages("quiet_hours", 0, end=22 * 60), "$.outbound.quiet_hours[0].end"),
+        (messages("journeys", 0, when=9), "$.outbound.journeys[0].when"),
+        (messages("journeys", 0, reentry_ms=-2), "$.outbound.journeys[0].reentry_ms"),
+        (messages("journeys", 0, steps=[]), "$.outbound.journeys[0].steps"),
+        (messages("journeys", 0, "exits", 0, occurrence=None), "$.outbound.journeys[0].exits[0]"),
+        (messages("journeys", 0, "exits", 1, rule=9), "$.outbound.journeys[0].exits[1].rule"),
+        (step(0, id="who"), "$.outbound.journeys[0].steps"),
+        (step(0, kind=5), "$.outbound.journeys[0].steps[0].kind"),
+        (step(0, next=5), "$.outbound.journeys[0].steps[0].next"),
+        (step(0, duration_ms=0), "$.outbound.journeys[0].steps[0].duration_ms"),
+        (step(1, occurrence=None), "$.outbound.journeys[0].steps[1].occurrence"),
+        (step(1, then=-2), "$.outbound.journeys[0].steps[1].then"),
+        (step(2, branches=[(9, 0)]), "$.outbound.journeys[0].steps[2].branches"),
+        (step(2, branches=[(0, 5)]), "$.outbound.journeys[0].steps[2].branches"),
+        (step(2, branches=[(0, 3)], next=2), "$.outbound.journeys[0].steps"),
+        (step(3, next=2), "$.outbound.journeys[0].steps"),
+        (step(3, placement=3), "$.outbound.journeys[0].steps[3].placement"),
+        (step(3, placement=0), "$.outbound.journeys[0].steps[3].placement"),
+        (step(3, template=-1), "$.outbound.journeys[0].steps[3].template"),
+        (change("placements", 2, channel="sms"), "$.outbound.journeys[0].steps[3].template"),
     ],
 )
 def test_a_fault_is_named_with_its_path(apply: Change, path: str) -> None:
