@@ -18,7 +18,7 @@ from typing import Final
 
 from hub.delivery.email.dkim import Header, Signer
 from hub.delivery.email.render import Rendered, Renderer
-from hub.delivery.email.verp import Verp
+from hub.delivery.email.verp import PREFIX, Verp
 from hub.delivery.links import Links
 from hub.delivery.ports import Addressed, Composed
 from hub.errors import ContentError
@@ -52,7 +52,7 @@ class EmailComposer:
 
         Raises ContentError where the template cannot be rendered or an address cannot be written.
         """
-        message_id = message.message_id
+        message_id = message.message_id.partition("@")[0]
         links = {
             "unsubscribe": self.links.unsubscribe(message_id),
             "preferences": self.links.preferences(message_id),
@@ -69,7 +69,9 @@ class EmailComposer:
             )
         if self.signer is not None:
             content = self.signer.header(headers, body, message.now_ms // 1000) + content
-        return Composed(message_id, self.verp.sender(message_id), _ascii_address(message.recipient), content)
+        return Composed(
+            message.message_id, self.verp.sender(message_id), _ascii_address(message.recipient), content
+        )
 
     def _rewriting(self, message_id: str) -> Callable[[str], str]:
         """What becomes of the address of each link, in the order of the page."""
@@ -99,7 +101,7 @@ class EmailComposer:
         template = message.template
         ways = [f"<{unsubscribe}>"]
         if self.unsubscribe_mailto:
-            token = self.verp.sender(message.message_id).partition("@")[0].rpartition("+")[2]
+            token = self.verp.sender(message.message_id).partition("@")[0].removeprefix(PREFIX)
             ways.append(f"<mailto:{self.unsubscribe_mailto}?subject=unsubscribe%20{token}>")
         sent_at = datetime.fromtimestamp(message.now_ms // 1000, UTC)
         headers = [
@@ -107,7 +109,7 @@ class EmailComposer:
             ("To", _ascii_address(message.recipient)),
             ("Subject", _words(rendered.subject)),
             ("Date", format_datetime(sent_at)),
-            ("Message-ID", f"<{message.message_id}>"),
+            ("Message-ID", f"<{message.message_id.partition('@')[0]}@{self.verp.mail_domain}>"),
             ("List-Unsubscribe", ",\r\n ".join(ways)),
             ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
             ("Auto-Submitted", "auto-generated"),

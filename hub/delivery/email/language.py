@@ -33,8 +33,8 @@ from liquid.stringify import to_liquid_string
 #: What templates may use. Files (`include`, `render`) and ways around escaping (`safe`, `escapejs`) are not
 #: there.
 TAGS: Final = frozenset(
-    ("#", "assign", "break", "capture", "case", "comment", "continue", "cycle", "decrement", "doc", "echo", "for",
-     "if", "ifchanged", "increment", "liquid", "raw", "tablerow", "unless")
+    ("#", "assign", "break", "capture", "case", "comment", "continue", "cycle", "decrement", "doc", "echo",
+     "for", "if", "ifchanged", "increment", "liquid", "raw", "tablerow", "unless")
 )  # fmt: skip
 FILTERS: Final = frozenset(
     ("abs", "append", "at_least", "at_most", "base64_decode", "base64_encode", "base64_url_safe_decode",

@@ -49,23 +49,21 @@ def strings_of(template: Template, locale: str) -> dict[str, str]:
 def translated(value: Any, block: str, locale: str, outbound: Outbound) -> Any:
     """A decided block's value in the message's locale.
 
-    A decided text is prefix, words and suffix joined. The translation under the empty locale, where the
-    catalogue has it, holds them as authored, so an attribute's value stays while the words around it are
-    translated.
+    A decided text is prefix, words and suffix joined. As authored they are under the empty locale, so an
+    attribute's value stays while the words around it are translated.
     """
     ways = outbound.translations.get(block)
-    words = next((ways[tag] for tag in chain(locale) if tag in ways), None) if ways else None
-    if ways is None or words is None or not isinstance(value, str):
+    found = [ways[tag] for tag in chain(locale) if tag in ways] if ways else []
+    if ways is None or not found or not isinstance(value, str):
         return value
-    if "" not in ways:
-        return value if words[0] is None else "".join(word or "" for word in (words[1], words[0], words[2]))
-    own, prefix, suffix = (word or "" for word in ways[""])
+    own, prefix, suffix = (word or "" for word in ways.get("", (None, None, None)))
     inner = value
     if value.startswith(prefix) and value.endswith(suffix) and len(value) >= len(prefix) + len(suffix):
         inner = value[len(prefix) : len(value) - len(suffix)]
-    if words[0] is not None and inner == own:
-        inner = words[0]
-    return (prefix if words[1] is None else words[1]) + inner + (suffix if words[2] is None else words[2])
+    words, before, after = (next((one[at] for one in found if one[at] is not None), None) for at in range(3))
+    if words is not None and inner == own:
+        inner = words
+    return (prefix if before is None else before) + inner + (suffix if after is None else after)
 
 
 @lru_cache(BABEL_NAMES_MAX)

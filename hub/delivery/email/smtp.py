@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import ssl
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import aiosmtplib
 import structlog
@@ -28,17 +28,17 @@ DRAIN_SECONDS: Final = 0.005
 _OURS: Final = frozenset({421, 530, 534, 535, 538})
 _OK, _START = 250, 354
 
-Tls = Literal["none", "starttls", "tls"]
 _log = structlog.get_logger("smtp")
 
 
 @dataclass(frozen=True, repr=False)
 class SmtpServer:
-    """Where messages go. `host_name`: how we introduce ourselves. `ca`: PEM file to trust besides the system's."""
+    """Where messages go. `host_name`: how we introduce ourselves. `ca`: PEM file to trust beside the
+    system's."""
 
     host: str
     port: int
-    tls: Tls = "none"
+    tls: str = "none"  # none, starttls or tls
     username: str = ""
     password: str = ""
     host_name: str = "localhost"
@@ -248,7 +248,10 @@ async def _write_message(protocol: SMTPProtocol, content: bytes, timeout_seconds
 async def _write_body(protocol: SMTPProtocol, content: bytes) -> None:
     """Everything but the end, until the system has taken all of it."""
     protocol.write(PERIOD_REGEX.sub(b"..", content))
-    while (transport := protocol.transport) is not None and transport.get_write_buffer_size():
+    # uvloop's transports are no asyncio.WriteTransport, so the method is asked for and not the type.
+    while waiting := getattr(protocol.transport, "get_write_buffer_size", None):
+        if not waiting():
+            return
         await asyncio.sleep(DRAIN_SECONDS)
 
 

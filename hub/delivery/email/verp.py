@@ -44,7 +44,7 @@ class Verp:
         found = _TOKEN.fullmatch(token.lower())
         if found is None or not hmac.compare_digest(found[2], self._mac(found[1])):
             return None
-        return f"{found[1]}@{self.mail_domain}"
+        return found[1]
 
     def _mac(self, local: str) -> str:
         digest = hmac.new(self._key, b"onevoice.verp." + local.encode(), hashlib.sha256).hexdigest()
