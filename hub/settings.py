@@ -280,7 +280,7 @@ class Settings:
             )
         if self.smtp_password and self.smtp_tls == "none" and not is_loopback(self.smtp_host):
             raise SettingsError(
-                "ONEVOICE_SMTP_TLS: expected starttls or tls for a password that leaves this machine, got none"
+                "ONEVOICE_SMTP_TLS: expected starttls or tls where a password leaves this machine, got none"
             )
 
 

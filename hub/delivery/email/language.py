@@ -9,10 +9,12 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from functools import wraps
 from typing import Any, ClassVar, Final, TextIO, cast
 
 import liquid
+from babel.numbers import format_currency
 from liquid import BoundTemplate, Environment, RenderContext, Token, TokenStream
 from liquid.ast import Node
 from liquid.builtin.expressions.logical import EqExpression, NeExpression
@@ -27,7 +29,8 @@ from liquid.exceptions import (
     ResourceLimitError,
 )
 from liquid.expression import Expression
-from liquid.extra import Currency, DateTime, Number
+from liquid.extra import DateTime, Number
+from liquid.filter import num_arg, with_context
 from liquid.stringify import to_liquid_string
 
 #: What templates may use. Files (`include`, `render`) and ways around escaping (`safe`, `escapejs`) are not
@@ -57,6 +60,7 @@ RENDER_SECONDS_MAX: Final = 1.0
 #: Names that `local_date`, `money` and `number` read from the context.
 LOCALE_NAME: Final = "babel_locale"
 TIME_ZONE_NAME: Final = "time_zone"
+DEFAULT_BABEL: Final = "en"
 
 # What stands for a value in a skeleton: letters and digits that nobody else can know, so that neither a
 # template nor a person's data can hold one.
@@ -232,6 +236,14 @@ def _limited(function: Callable[..., Any]) -> Callable[..., Any]:
     return limited
 
 
+@with_context
+def _money(left: object, currency: object, *, context: RenderContext) -> str:
+    """An amount in a currency by its code, such as `EUR`, as the person's language writes it."""
+    locale = context.resolve(LOCALE_NAME, default=DEFAULT_BABEL)
+    amount = Decimal(str(num_arg(left, default=0)))
+    return str(format_currency(amount, str(currency), locale=str(locale)))
+
+
 class _Environment(Environment):
     loop_iteration_limit: ClassVar[int | None] = LOOPS_MAX
     local_namespace_limit: ClassVar[int | None] = ASSIGNED_BYTES_MAX
@@ -246,7 +258,7 @@ class _Environment(Environment):
             self.add_tag(tag)
         self.filters = {name: _limited(self.filters[name]) for name in FILTERS}
         self.filters["number"] = Number(locale_var=LOCALE_NAME)
-        self.filters["money"] = Currency(locale_var=LOCALE_NAME)
+        self.filters["money"] = _money
         self.filters["local_date"] = DateTime(locale_var=LOCALE_NAME, timezone_var=TIME_ZONE_NAME)
 
     def parse_template(self, source: str) -> Template:

@@ -40,6 +40,7 @@ class _Reader(HTMLParser):
         self.parts: list[str] = []
         self._unseen: list[str] = []  # open elements inside one that is not seen, that one first
         self._links: list[tuple[str, int]] = []
+        self._ended = 2  # how many line ends stand last
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
@@ -47,7 +48,7 @@ class _Reader(HTMLParser):
             if tag not in _VOID:
                 self._unseen.append(tag)
         elif tag == "br":
-            self.parts.append("\n")
+            self._new_lines(self._ended + 1)
         elif tag == "img":
             self._words(given.get("alt", ""))
         elif tag == "a":
@@ -55,7 +56,7 @@ class _Reader(HTMLParser):
         else:
             self._break(tag)
             if tag == "li":
-                self.parts.append("- ")
+                self._words("- ")
 
     def handle_endtag(self, tag: str) -> None:
         if self._unseen:
@@ -72,20 +73,28 @@ class _Reader(HTMLParser):
 
     def _words(self, data: str) -> None:
         words = _SPACE.sub(" ", data)
-        if not self.parts or self.parts[-1].endswith(("\n", " ")):
+        if self._ended or self.parts[-1].endswith(" "):
             words = words.lstrip(" ")
         if words:
             self.parts.append(words)
+            self._ended = 0
 
     def _break(self, tag: str) -> None:
-        if tag in _BLOCKS and self.parts:
-            self.parts.append("\n\n" if tag in _APART else "\n")
-        elif tag in ("td", "th") and self.parts and not self.parts[-1].endswith(("\n", " ")):
-            self.parts.append(" ")
+        if tag in _BLOCKS:
+            self._new_lines(2 if tag in _APART else 1)
+        elif tag in ("td", "th"):
+            self._words(" ")
+
+    def _new_lines(self, count: int) -> None:
+        """Make as many line ends stand last, if there are fewer."""
+        missing = count - self._ended
+        if missing > 0:
+            self.parts.append("\n" * missing)
+            self._ended = count
 
     def _end_link(self, address: str, begin: int) -> None:
         label = "".join(self.parts[begin:]).strip()
         shown = address.removeprefix("mailto:").removeprefix("tel:")
         if not address or address.startswith("#") or label == shown:
             return
-        self.parts.append(f" ({shown})" if label else shown)
+        self._words(f" ({shown})" if label else shown)

@@ -213,12 +213,25 @@ class _Connection:
         )
         try:
             await self._client.connect(timeout=min(CONNECT_SECONDS_MAX, server.timeout_seconds))
+            await _introduce(self._client)
         except aiosmtplib.SMTPResponseException as error:
             raise _RefusedError("connection", error.code, error.message) from error
         except (aiosmtplib.SMTPException, OSError, TimeoutError, ValueError) as error:
             _log.warning("no connection", error=type(error).__name__)
             raise _RefusedError("connection") from error
         return self._client
+
+
+async def _introduce(client: aiosmtplib.SMTP) -> None:
+    """Say who we are, the old way to a server that does not know the new one."""
+    if not client.is_ehlo_or_helo_needed:
+        return
+    try:
+        await client.ehlo()
+    except aiosmtplib.SMTPHeloError as error:
+        if error.code < 500:
+            raise
+        await client.helo()
 
 
 async def _write_message(protocol: SMTPProtocol, content: bytes, timeout_seconds: float) -> tuple[int, str]:
