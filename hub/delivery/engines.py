@@ -72,6 +72,11 @@ class Engines:
         return self._active is not None
 
     @property
+    def stale(self) -> bool:
+        """Whether the active revision's versions are not in the store yet."""
+        return self._active is not None and self._remembered != self._active.revision
+
+    @property
     def active(self) -> Loaded:
         """The active bundle. Raises PreconditionError before the first publication."""
         if self._active is None:

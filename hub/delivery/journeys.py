@@ -31,7 +31,6 @@ COMPLETED: Final = "completed"
 EXITED: Final = "exited"
 LOOPING: Final = "looping"
 GONE: Final = "gone"  # the person was erased
-LOST: Final = "version_lost"
 
 Truths = Callable[[], Collection[int]]
 

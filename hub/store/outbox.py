@@ -221,6 +221,14 @@ def not_handed_over(connection: Connection, instance_ids: Iterable[bytes]) -> It
             yield Message(*row)
 
 
+def stoppable(connection: Connection, source_ids: Iterable[bytes]) -> Iterator[Message]:
+    """Messages to a person's addresses that can still be stopped, on every channel."""
+    for chunk in chunks(source_ids):
+        statement = select(outbox).where(outbox.c.source_id.in_(chunk), outbox.c.state.in_((QUEUED, CLAIMED)))
+        for row in connection.execute(statement):
+            yield Message(*row)
+
+
 def open_to(connection: Connection, source_ids: Iterable[bytes], channel: str) -> list[Message]:
     """Messages to an address that can still be stopped."""
     statement = select(outbox).where(
@@ -264,10 +272,12 @@ def left_by(connection: Connection, owner_prefix: str, own: str, now_ms: int) ->
     return [Message(*row) for row in connection.execute(statement)]
 
 
-def extend(connection: Connection, owner: str, until_ms: int) -> None:
-    """Renew every lease of an owner that lives."""
+def extend(connection: Connection, message_ids: Iterable[str], owner: str, until_ms: int) -> None:
+    """Renew an owner's leases on the messages that it has in hand."""
     held = (outbox.c.lease_owner == owner) & outbox.c.state.in_((CLAIMED, HANDING_OVER))
-    connection.execute(update(outbox).where(held).values(lease_until_ms=until_ms))
+    for chunk in chunks(message_ids):
+        statement = update(outbox).where(outbox.c.message_id.in_(chunk), held)
+        connection.execute(statement.values(lease_until_ms=until_ms))
 
 
 def counts(connection: Connection) -> dict[str, int]:

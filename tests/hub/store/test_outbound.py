@@ -127,7 +127,7 @@ def test_messages_are_claimed_by_channel_and_provider(store: Store) -> None:
         }
         assert outbox.left_by(c, "a:", "a:1", NOW) == []
         assert len(outbox.left_by(c, "b:", "b:1", NOW + 60)) == 3
-        outbox.extend(c, "a:1", NOW + 100)
+        outbox.extend(c, [row.message_id for row in rows] + [f"{5:032x}"], "a:1", NOW + 100)
         assert outbox.left_by(c, "b:", "b:1", NOW + 60) == []
         assert outbox.oldest_due_ms(c, NOW) == {"email": NOW, "sms": NOW}
         assert outbox.counts(c) == {"claimed": 3, "queued": 2}
