@@ -24,6 +24,10 @@ from hub.decisioning.bundles import ActiveBundle, SignedBundle
 from hub.decisioning.deciding import Decider
 from hub.decisioning.decision_log import DecisionLog
 from hub.decisioning.publishing import Publisher
+from hub.delivery.email.channel import EmailChannel, EmailOptions, open_channel
+from hub.delivery.email.smtp import SmtpServer
+from hub.delivery.email.verp import Verp
+from hub.delivery.links import Links
 from hub.errors import SettingsError, UnavailableError
 from hub.keys import Keys, open_keys
 from hub.locking import locked
@@ -54,6 +58,7 @@ from hub.web.listening import serve
 ADDRESSES_FILE: Final = "addresses.json"
 FLEET_SAVE_SECONDS: Final = 5.0
 FOLLOW_SECONDS: Final = 1.0
+SMTP_PORTS: Final = {"none": 25, "starttls": 587, "tls": 465}
 _log = structlog.get_logger("hub")
 
 
@@ -221,6 +226,34 @@ class _Parts:
                 clock=wall_clock_ms,
             ),
         )
+
+
+def _email(settings: Settings, keys: Keys) -> EmailChannel:
+    """The e-mail channel; without an SMTP server it sends nothing, and its links still work."""
+    server = None
+    if settings.smtp_host:
+        server = SmtpServer(
+            settings.smtp_host,
+            settings.smtp_port or SMTP_PORTS[settings.smtp_tls],
+            settings.smtp_tls,
+            settings.smtp_username,
+            settings.smtp_password,
+            host_name=settings.mail_domain,
+            ca=str(settings.smtp_ca or ""),
+            timeout_seconds=settings.smtp_timeout_seconds,
+            connections=settings.smtp_connections,
+        )
+    return open_channel(
+        EmailOptions(
+            Links(keys.links, settings.public_url),
+            Verp(keys.links, settings.mail_domain),
+            server,
+            settings.dkim_selector,
+            settings.dkim_key,
+            settings.track_engagement,
+            settings.unsubscribe_mailto,
+        )
+    )
 
 
 def _renew_epoch(connection: Connection) -> None:

@@ -7,14 +7,19 @@ from hub.store import (
     counters,
     decisions,
     edges,
+    engagements,
     event_ids,
     identity_history,
     journal_positions,
+    journeys,
     log_state,
+    outbox,
     profiles,
     quarantine,
     revisions,
+    signals,
     sources,
+    suppressions,
 )
 from hub.store.metadata import metadata
 
@@ -25,14 +30,19 @@ MODULES = (
     counters,
     decisions,
     edges,
+    engagements,
     event_ids,
     identity_history,
     journal_positions,
+    journeys,
     log_state,
+    outbox,
     profiles,
     quarantine,
     revisions,
+    signals,
     sources,
+    suppressions,
 )
 
 __all__ = ["MODULES", "metadata"]
