@@ -252,6 +252,7 @@ def _email(settings: Settings, keys: Keys) -> EmailChannel:
             settings.dkim_key,
             settings.track_engagement,
             settings.unsubscribe_mailto,
+            settings.site_url,
         )
     )
 

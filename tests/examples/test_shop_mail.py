@@ -81,7 +81,7 @@ def test_a_small_cart_is_brought_for_free(engine: Engine) -> None:
     assert words(mail) == {
         "subject": "Your cart is waiting, and its delivery is free",
         "headline": "Still thinking it over, Ada?",
-        "text": "We have kept Kopp enamel cup for you. If you order now, we bring it to you for free.",
+        "text": "We have kept this for you: Kopp enamel cup. If you order now, we bring it to you for free.",
         "image": "/static/mail/camp-kitchen.png",
         "link": "/cart",
         "cta": "Back to my cart",
