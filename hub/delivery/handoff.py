@@ -6,7 +6,6 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from email.utils import parseaddr
 from typing import Any, Final
 
 import msgspec
@@ -49,7 +48,6 @@ LOCALES: Final = ("locale", "language")
 #: What a request would say, and of a message only the profile can.
 CONTEXT: Final = ("locale", "time_zone", "country", "city")
 GRANTED: Final = 1
-DOMAIN: Final = "onevoice.invalid"
 
 Log = Callable[[bytes, Decision, Asked], None]
 NewId = Callable[[], str]
@@ -424,7 +422,7 @@ def _addressed(
     message = looked.message
     locale = next((facts[name] for name in LOCALES if isinstance(facts.get(name), str)), "")
     return Addressed(
-        message_id=f"{message.message_id}@{domain_of(template)}",
+        message_id=message.message_id,
         recipient=looked.recipient,
         channel=message.channel,
         placement=message.placement,
@@ -435,11 +433,6 @@ def _addressed(
         outbound=loaded.document.outbound,
         now_ms=now_ms,
     )
-
-
-def domain_of(template: Template) -> str:
-    """What stands behind the @ of a Message-ID: the sender's own domain, so that both belong together."""
-    return parseaddr(template.sender)[1].partition("@")[2].lower() or DOMAIN
 
 
 def _freed(message: Message, now_ms: int) -> Message:

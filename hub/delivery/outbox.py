@@ -95,8 +95,11 @@ class Outbox:
         owner_prefix: str,
         clock: Callable[[], int],
         node: str,
+        ready: Callable[[], bool],
     ) -> None:
-        """`owner` names this run of this hub, `owner_prefix` every run of it."""
+        """`owner` names this run of this hub, `owner_prefix` every run of it; `ready`: whether there is a
+        catalogue to decide with.
+        """
         self._store = store
         self.handoff = handoff
         self.senders = senders
@@ -106,6 +109,7 @@ class Outbox:
         self._owner_prefix = owner_prefix
         self._clock = clock
         self._node = node
+        self._ready = ready
         self._rates = {channel: Rate(rate) for channel, rate in options.rates.items() if rate > 0}
         self._in_hand: set[str] = set()
         self._queued = asyncio.Event()
@@ -149,7 +153,7 @@ class Outbox:
         while not self._stopping:
             allowed = await rate.take(BATCH) if rate is not None else BATCH
             self._queued.clear()
-            kinds = await self.batch(channel, sender, allowed)
+            kinds = await self.batch(channel, sender, allowed) if self._ready() else None
             if rate is not None:
                 rate.give_back(allowed - sum((kinds or Counter()).values()))
             if kinds is None:
