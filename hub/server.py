@@ -262,6 +262,7 @@ class _Parts:
 def _delivery_options(settings: Settings) -> DeliveryOptions:
     return DeliveryOptions(
         rates=dict(settings.outbound_rates),
+        in_flight=settings.smtp_connections,
         retry_first_ms=settings.outbound_retry_seconds * 1000,
         age_max_ms=settings.outbound_hours * 3_600_000,
         report_ms=settings.outbound_report_minutes * 60_000,

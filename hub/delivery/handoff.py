@@ -5,7 +5,7 @@
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
@@ -238,6 +238,7 @@ def confirm(
 ) -> list[Looked]:
     """Set `handing_over` for what may go and still may, and write the rest; returns what goes.
 
+    `looked` stays as it is, for a transaction that fails is tried again.
     Suppressions and everything that consent comes from are read in this very transaction.
     """
     rows = {
@@ -257,7 +258,7 @@ def confirm(
         elif (message.source_id, message.channel) in suppressed:
             saved.append(_ended(message, REFUSED, SUPPRESSED, now_ms))
         else:
-            one.message = message._replace(
+            handed = message._replace(
                 state=HANDING_OVER,
                 attempts=message.attempts + 1,
                 reason="",
@@ -266,8 +267,8 @@ def confirm(
                 changed_at_ms=now_ms,
                 lease_until_ms=until_ms,
             )
-            going.append(one)
-            saved.append(one.message)
+            going.append(replace(one, message=handed))
+            saved.append(handed)
     outbox.save(connection, saved)
     return going
 
