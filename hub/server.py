@@ -27,7 +27,10 @@ from hub.decisioning.publishing import Publisher
 from hub.delivery.email.channel import EmailChannel, EmailOptions, open_channel
 from hub.delivery.email.smtp import SmtpServer
 from hub.delivery.email.verp import Verp
+from hub.delivery.engines import Engines
 from hub.delivery.links import Links
+from hub.delivery.options import DeliveryOptions
+from hub.delivery.plane import Delivery
 from hub.errors import SettingsError, UnavailableError
 from hub.keys import Keys, open_keys
 from hub.locking import locked
@@ -43,6 +46,7 @@ from hub.rpc.ingest import Ingest
 from hub.rpc.interceptor import Gate
 from hub.rpc.listening import Endpoint, Servicers, listen
 from hub.rpc.messages import Reader
+from hub.rpc.outbound import Outbound
 from hub.rpc.people import Lookup
 from hub.rpc.profiles import Profiles
 from hub.settings import Settings
@@ -84,9 +88,11 @@ class HubServer:
             stack.enter_context(locked(self.settings.data_dir))
             keys = open_keys(self.settings)
             store = await self._open_store(stack)
-            plane = await self._start_plane(stack, store, keys)
-            parts = await _Parts.start(stack, self.settings, keys, store, plane)
+            engines = Engines(store)
+            plane = await self._start_plane(stack, store, keys, engines)
+            parts = await _Parts.start(stack, self.settings, keys, store, plane, engines)
             self.metrics.watch("onevoice_hub", parts.report.gauges)
+            self.metrics.watch("onevoice", parts.delivery.gauges)
             self.grpc_port = await self._listen(stack, keys, parts)
             app = create_app(parts.report.status, lambda: self._waiting_for, self.metrics)
             self.http_port = await serve(stack, app, self.settings.http_host, self.settings.http_port)
@@ -102,7 +108,9 @@ class HubServer:
             await store.write(_renew_epoch)
         return store
 
-    async def _start_plane(self, stack: contextlib.AsyncExitStack, store: Store, keys: Keys) -> DataPlane:
+    async def _start_plane(
+        self, stack: contextlib.AsyncExitStack, store: Store, keys: Keys, engines: Engines
+    ) -> DataPlane:
         plane = DataPlane(
             store,
             self.settings.data_dir / "jetstream",
@@ -110,8 +118,11 @@ class HubServer:
             sealing_key=keys.sealing_private,
             identifier_key=keys.identifier,
             retention=Retention(
-                log_days=self.settings.event_log_days, decision_days=self.settings.decision_days
+                log_days=self.settings.event_log_days,
+                decision_days=self.settings.decision_days,
+                message_days=self.settings.decision_days,
             ),
+            interest=engines.interest,
         )
         stack.push_async_callback(plane.stop)
         await plane.start()
@@ -147,13 +158,30 @@ class HubServer:
 class _Parts:
     """What stands between the data plane and the faces."""
 
-    def __init__(self, settings: Settings, keys: Keys, store: Store, plane: DataPlane) -> None:
+    def __init__(
+        self, settings: Settings, keys: Keys, store: Store, plane: DataPlane, engines: Engines
+    ) -> None:
         self.store = store
         self.plane = plane
         self.decision_log = DecisionLog(store, settings.node)
         self.decider = Decider(store, self.decision_log.add)
         self.bundles = ActiveBundle()
-        prepare = (self.decider.prepare, _preparing(plane))
+        self.intake = Intake(store, plane.event_log, plane.ingestion, settings.node)
+        self.email = _email(settings, keys)
+        self.delivery = Delivery(
+            store,
+            engines,
+            settings.node,
+            composers=self.email.composers(),
+            senders=self.email.senders(),
+            accept=self.intake.accept,
+            decision_log=self.decision_log.add,
+            clock=wall_clock_ms,
+            options=_delivery_options(settings),
+        )
+        plane.changes.subscribe(self.delivery.wake)
+        # Delivery before ingestion: whom an event concerns is known before the first one is applied by it.
+        prepare = (self.decider.prepare, self.delivery.prepare, _preparing(plane))
         self.fleet = Fleet(store, wall_clock_ms)
         self.publisher = Publisher(
             store,
@@ -164,9 +192,14 @@ class _Parts:
             self.fleet_revision,
             CATALOGUE_CHECKS,
         )
-        self.intake = Intake(store, plane.event_log, plane.ingestion, settings.node)
         self.report = FleetReport(
-            settings.node, plane, self.bundles, self.fleet, self.intake, self.decision_log
+            settings.node,
+            plane,
+            self.bundles,
+            self.fleet,
+            self.intake,
+            self.decision_log,
+            self.delivery.counts,
         )
 
     @classmethod
@@ -177,17 +210,21 @@ class _Parts:
         keys: Keys,
         store: Store,
         plane: DataPlane,
+        engines: Engines,
     ) -> "_Parts":
         """Build and start them."""
-        parts = cls(settings, keys, store, plane)
+        parts = cls(settings, keys, store, plane, engines)
         await parts.fleet.start()
         stack.push_async_callback(parts.fleet.save)
         _run_beside(stack, _save_often(parts.fleet), "fleet")
         _run_beside(stack, _follow(parts.publisher), "publishing")
         _run_beside(stack, parts.decision_log.run(), "decision-log")
-        await parts.publisher.load(sign_anew=settings.sign_anew)
         parts.intake.start()
         stack.push_async_callback(parts.intake.stop)
+        # What people in journeys wait to hear of is known before a bundle lets ingestion go on.
+        await parts.delivery.start()
+        stack.push_async_callback(parts.delivery.stop)
+        await parts.publisher.load(sign_anew=settings.sign_anew)
         return parts
 
     def fleet_revision(self) -> int:
@@ -206,6 +243,7 @@ class _Parts:
             fleet=FleetFace(self.report.status),
             governance=Governance(self.store),
             ingest=Ingest(reader, self.intake, plane, wall_clock_ms),
+            outbound=Outbound(self.delivery.outside, lookup, self.store, wall_clock_ms),
             profiles=Profiles(
                 lookup,
                 self.store,
@@ -226,6 +264,16 @@ class _Parts:
                 clock=wall_clock_ms,
             ),
         )
+
+
+def _delivery_options(settings: Settings) -> DeliveryOptions:
+    return DeliveryOptions(
+        rates=dict(settings.outbound_rates),
+        in_flight=settings.smtp_connections,
+        retry_first_ms=settings.outbound_retry_seconds * 1000,
+        age_max_ms=settings.outbound_hours * 3_600_000,
+        report_ms=settings.outbound_report_minutes * 60_000,
+    )
 
 
 def _email(settings: Settings, keys: Keys) -> EmailChannel:

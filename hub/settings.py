@@ -187,6 +187,30 @@ class Settings:
         "a number from 1 to 4096",
         "gRPC calls in work at once; more are refused",
     )
+    outbound_rates: tuple[tuple[str, float], ...] = setting(
+        (),
+        options.rates(16),
+        "CHANNEL=NUMBER, separated by commas, such as email=50,sms=10",
+        "messages a second by channel, at most; no limit for a channel that is not named",
+    )
+    outbound_retry_seconds: int = setting(
+        30,
+        options.integer(1, 3600),
+        "seconds, 1 to 3600",
+        "wait before a deferred message is tried again; doubled each time, up to an hour",
+    )
+    outbound_hours: int = setting(
+        48,
+        options.integer(1, 720),
+        "hours, 1 to 720",
+        "a message that could not be handed over for so long is given up",
+    )
+    outbound_report_minutes: int = setting(
+        60,
+        options.integer(1, 10_080),
+        "minutes, 1 to 10080",
+        "a message that an outside system claimed and did not report for so long is in doubt",
+    )
     public_url: str = setting(
         "",
         _public_url,

@@ -5,8 +5,7 @@
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from email.utils import parseaddr
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
@@ -49,7 +48,6 @@ LOCALES: Final = ("locale", "language")
 #: What a request would say, and of a message only the profile can.
 CONTEXT: Final = ("locale", "time_zone", "country", "city")
 GRANTED: Final = 1
-DOMAIN: Final = "onevoice.invalid"
 
 Log = Callable[[bytes, Decision, Asked], None]
 NewId = Callable[[], str]
@@ -240,6 +238,7 @@ def confirm(
 ) -> list[Looked]:
     """Set `handing_over` for what may go and still may, and write the rest; returns what goes.
 
+    `looked` stays as it is, for a transaction that fails is tried again.
     Suppressions and everything that consent comes from are read in this very transaction.
     """
     rows = {
@@ -259,7 +258,7 @@ def confirm(
         elif (message.source_id, message.channel) in suppressed:
             saved.append(_ended(message, REFUSED, SUPPRESSED, now_ms))
         else:
-            one.message = message._replace(
+            handed = message._replace(
                 state=HANDING_OVER,
                 attempts=message.attempts + 1,
                 reason="",
@@ -268,8 +267,8 @@ def confirm(
                 changed_at_ms=now_ms,
                 lease_until_ms=until_ms,
             )
-            going.append(one)
-            saved.append(one.message)
+            going.append(replace(one, message=handed))
+            saved.append(handed)
     outbox.save(connection, saved)
     return going
 
@@ -424,7 +423,7 @@ def _addressed(
     message = looked.message
     locale = next((facts[name] for name in LOCALES if isinstance(facts.get(name), str)), "")
     return Addressed(
-        message_id=f"{message.message_id}@{domain_of(template)}",
+        message_id=message.message_id,
         recipient=looked.recipient,
         channel=message.channel,
         placement=message.placement,
@@ -435,11 +434,6 @@ def _addressed(
         outbound=loaded.document.outbound,
         now_ms=now_ms,
     )
-
-
-def domain_of(template: Template) -> str:
-    """What stands behind the @ of a Message-ID: the sender's own domain, so that both belong together."""
-    return parseaddr(template.sender)[1].partition("@")[2].lower() or DOMAIN
 
 
 def _freed(message: Message, now_ms: int) -> Message:

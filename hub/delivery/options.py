@@ -12,6 +12,8 @@ class DeliveryOptions:
     """`rates`: messages a second by channel, at most; a channel that is not named has no limit."""
 
     rates: dict[str, float] = field(default_factory=dict)
+    #: Messages of a channel that are being handed over at once: the most that a kill leaves in doubt.
+    in_flight: int = 8
     #: The first wait after a message was deferred; doubled each time, up to `retry_max_ms`.
     retry_first_ms: int = 30 * SECOND_MS
     retry_max_ms: int = HOUR_MS

@@ -1,13 +1,13 @@
 """The outbox at work: claims what is due, checks it, hands it over, writes what became of it.
 
 Several messages share each commit. A lane has one batch in hand; two lanes overlap, so that one waits for its
-server while the other decides.
+provider while the other decides.
 """
 
 import asyncio
 import contextlib
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final, Protocol
@@ -95,18 +95,23 @@ class Outbox:
         owner_prefix: str,
         clock: Callable[[], int],
         node: str,
+        ready: Callable[[], bool],
     ) -> None:
-        """`owner` names this run of this hub, `owner_prefix` every run of it."""
+        """`owner` names this run of this hub, `owner_prefix` every run of it; `ready`: whether there is a
+        catalogue to decide with.
+        """
         self._store = store
         self.handoff = handoff
         self.senders = senders
-        self._accept = accept
+        self.accept = accept
         self._options = options
         self._owner = owner
         self._owner_prefix = owner_prefix
         self._clock = clock
         self._node = node
+        self._ready = ready
         self._rates = {channel: Rate(rate) for channel, rate in options.rates.items() if rate > 0}
+        self._window = max(1, options.in_flight // LANES)
         self._in_hand: set[str] = set()
         self._queued = asyncio.Event()
         self._sent = asyncio.Event()
@@ -149,7 +154,7 @@ class Outbox:
         while not self._stopping:
             allowed = await rate.take(BATCH) if rate is not None else BATCH
             self._queued.clear()
-            kinds = await self.batch(channel, sender, allowed)
+            kinds = await self.batch(channel, sender, allowed) if self._ready() else None
             if rate is not None:
                 rate.give_back(allowed - sum((kinds or Counter()).values()))
             if kinds is None:
@@ -163,40 +168,60 @@ class Outbox:
         return await self._hand_over(sender, claimed) if claimed else None
 
     async def _hand_over(self, sender: Sender, claimed: Sequence[Message]) -> Counter[str]:
-        """One batch, from the claim to the outcomes."""
+        """One batch, from the claim to the outcomes; how many ended how."""
         ids = {message.message_id for message in claimed}
         self._in_hand |= ids
         try:
             looked = await self.handoff.look(claimed, compose=True)
-            going = await self._store.write(partial(self._confirm, looked))
-            self.handoff.log(one for one in looked if one in going or not one.ok)
-            return await self._send_all(sender, going)
+            return await self._send_all(sender, deque(looked))
         finally:
             self._in_hand -= ids
 
-    async def _send_all(self, sender: Sender, going: Sequence[Looked]) -> Counter[str]:
-        """Send them side by side; outcomes that came while one commit ran share the next."""
-        waiting = {asyncio.create_task(_sent(sender, one)): one.message.message_id for one in going}
+    async def _send_all(self, sender: Sender, waiting: deque[Looked]) -> Counter[str]:
+        """Send with a few in flight at once, so that a kill leaves no more than those in doubt.
+
+        Each commit has the outcomes that came while the last one ran, and sets `handing_over` for as many
+        as there is room for again.
+        """
+        in_flight: dict[asyncio.Task[Outcome], str] = {}
+        outcomes: dict[str, Outcome] = {}
         kinds: Counter[str] = Counter()
-        while waiting:
-            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            outcomes = {waiting.pop(task): task.result() for task in done}
+        while waiting or in_flight or outcomes:
+            room = self._window - len(in_flight)
+            group = [waiting.popleft() for _ in range(min(room, len(waiting)))]
+            going = await self._commit(outcomes, group)
+            in_flight |= {asyncio.create_task(_sent(sender, one)): one.message.message_id for one in going}
+            outcomes = {}
+            if not in_flight:
+                continue
+            done, _ = await asyncio.wait(in_flight, return_when=asyncio.FIRST_COMPLETED)
+            outcomes = {in_flight.pop(task): task.result() for task in done}
             kinds.update(outcome.kind for outcome in outcomes.values())
-            await self._write(outcomes)
         return kinds
 
-    async def _write(self, outcomes: Mapping[str, Outcome]) -> None:
-        """Write outcomes, however long the store is away: they are known nowhere else."""
+    async def _commit(self, outcomes: Mapping[str, Outcome], group: Sequence[Looked]) -> list[Looked]:
+        """Write outcomes, however long the store is away, as they are known nowhere else; what goes next."""
         attempt = 0
         while True:
             try:
-                await self._store.write(partial(self._write_outcomes, outcomes))
+                going = await self._store.write(partial(self._write, outcomes, group))
                 break
             except StoreError as error:
                 attempt += 1
                 log.error("outcomes not written", messages=len(outcomes), **told(error))
                 await pause(attempt)
-        self._sent.set()
+        sent = {one.message.message_id for one in going}
+        self.handoff.log(one for one in group if one.message.message_id in sent or not one.ok)
+        if outcomes:
+            self._sent.set()
+        return going
+
+    def _write(
+        self, outcomes: Mapping[str, Outcome], group: Sequence[Looked], connection: Connection
+    ) -> list[Looked]:
+        now_ms = self._clock()
+        write_outcomes(connection, outcomes, self._owner, self._options, now_ms)
+        return confirm(connection, group, self._owner, now_ms + LEASE_MS, now_ms)
 
     def _claim(self, channel: str, count: int, connection: Connection) -> list[Message]:
         now_ms = self._clock()
@@ -209,13 +234,6 @@ class Outbox:
             owner=self._owner,
             count=count,
         )
-
-    def _confirm(self, looked: Sequence[Looked], connection: Connection) -> list[Looked]:
-        now_ms = self._clock()
-        return confirm(connection, looked, self._owner, now_ms + LEASE_MS, now_ms)
-
-    def _write_outcomes(self, outcomes: Mapping[str, Outcome], connection: Connection) -> None:
-        write_outcomes(connection, outcomes, self._owner, self._options, self._clock())
 
     def _take_over(self, connection: Connection) -> int:
         return take_over(connection, self._owner_prefix, self._owner, self._clock())
@@ -249,7 +267,7 @@ class Outbox:
         while rows := await self._page(TO_LOG, ""):
             events = [event for row in rows if (event := impression_of(row, self._node)) is not None]
             if events:
-                await self._accept(events)
+                await self.accept(events)
             await self._mark((row.message_id for row in rows), LOGGED)
         last = ""
         while rows := await self._page(LOGGED, last):

@@ -142,8 +142,8 @@ class Outside:
         going = await self._store.write(
             lambda connection: confirm(connection, looked, _owner(system), until_ms, now_ms)
         )
-        self._handoff.log(one for one in looked if one in going or not one.ok)
         sent = {one.message.message_id: one for one in going}
+        self._handoff.log(one for one in looked if one.message.message_id in sent or not one.ok)
         rows = await self._store.read(
             lambda connection: {row.message_id: row for row in outbox.by_id(connection, message_ids)}
         )

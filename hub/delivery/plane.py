@@ -7,7 +7,6 @@ from typing import Final
 
 import structlog
 
-from hub.data.signals import Interest
 from hub.data.tasks import SteadyTask
 from hub.decisioning.bundles import SignedBundle
 from hub.delivery.engines import Engines, Loaded
@@ -36,6 +35,7 @@ class Delivery:
     def __init__(
         self,
         store: Store,
+        engines: Engines,
         node: str,
         *,
         composers: Mapping[str, Composer],
@@ -54,21 +54,17 @@ class Delivery:
         owner = prefix + secrets.token_hex(OWNER_BYTES)
         self._prefix = prefix
         self._thread = DeliveryThread()
-        self.engines = Engines(store)
-        handoff = HandOff(
-            store, self.engines, self._thread, composers, decision_log, clock, _decision_id, node
+        self.engines = engines
+        handoff = HandOff(store, engines, self._thread, composers, decision_log, clock, _decision_id, node)
+        self.outbox = Outbox(
+            store, handoff, senders, accept, options, owner, prefix, clock, node, lambda: engines.ready
         )
-        self.outbox = Outbox(store, handoff, senders, accept, options, owner, prefix, clock, node)
         self.runner = JourneyRunner(store, self.engines, self._thread, owner, clock, self.outbox.wake)
         self.outside = Outside(store, self.engines, handoff, senders.keys(), accept, options, clock, node)
         self._runner_task = SteadyTask("journeys", self.runner.run)
         self._figures_task = SteadyTask("delivery-figures", self._keep_figures)
         self._figures: dict[str, int] = {}
         self._started = False
-
-    def interest(self) -> Interest:
-        """The events that journeys want to hear of: what ingestion asks."""
-        return self.engines.interest()
 
     def prepare(self, bundle: SignedBundle) -> Callable[[], None]:
         """Load a bundle beside the active one (in any thread); the returned function puts it in place."""

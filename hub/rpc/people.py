@@ -31,9 +31,9 @@ class Lookup:
         return list(sources.profile_ids(connection, [key]).values())
 
 
-def parse_person(person: str) -> tuple[str, str]:
+def parse_person(person: str, path: str = "$.person") -> tuple[str, str]:
     """(type, normalised value) of a request's person."""
     try:
         return parse(person)
     except CoreError as error:
-        raise InvalidError(expected=error.expected, got=error.got, path="$.person") from error
+        raise InvalidError(expected=error.expected, got=error.got, path=path) from error

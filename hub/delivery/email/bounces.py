@@ -33,7 +33,8 @@ _FINE: Final = frozenset({"delivered", "deliverable", "relayed", "expanded"})
 #: Where in prose the returned message begins.
 _RETURNED: Final = re.compile(
     r"^(?:-+ ?(?:This is a copy of|Original message|The header of|Unsent message|Returned message|"
-    r"Below this line|Included is a copy|Message header|Undelivered message)|\s*-+ ?(?:Original|Unsent|Returned) |"
+    r"Below this line|Included is a copy|Message header|Undelivered message)|"
+    r"\s*-+ ?(?:Original|Unsent|Returned) |"
     r"Original message follows|Message headers follow|Below is a copy of|Return-Path:|Received: |"
     r"--- (?:Below|Original|The header|Enclosed)).*",
     re.IGNORECASE | re.MULTILINE | re.DOTALL,

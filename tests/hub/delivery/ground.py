@@ -20,6 +20,7 @@ from hub.data.view import view_of_content
 from hub.decisioning.authoring import read_catalogue
 from hub.decisioning.bundles import sign_bundle
 from hub.decisioning.decision_log import DecisionLog
+from hub.delivery.engines import Engines
 from hub.delivery.handoff import HandOff, Looked
 from hub.delivery.options import DeliveryOptions
 from hub.delivery.plane import Delivery, figures
@@ -98,8 +99,10 @@ class DeliveryGround:
         self.between: Callable[[Connection], None] | None = None
         self.between_events: Callable[[], Awaitable[None]] | None = None
         self.hold_impressions = False
+        engines = Engines(self.store)
         self.delivery = Delivery(
             self.store,
+            engines,
             "hub",
             composers=self.composers,
             senders={"email": self.sender, **senders},
@@ -110,7 +113,7 @@ class DeliveryGround:
         )
         self.delivery.outbox.handoff = _Interrupted(self.delivery.outbox.handoff, self.interrupt)
         values = Values(SEALING_KEY.private_bytes_raw(), IDENTIFIER_KEY)
-        data.ingestor = Ingestor(People(), values, self.delivery.interest)
+        data.ingestor = Ingestor(People(), values, engines.interest)
 
     @property
     def now_ms(self) -> int:

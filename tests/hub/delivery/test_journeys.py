@@ -193,7 +193,7 @@ async def test_what_people_inside_wait_for_is_heard_after_a_restart(sqlite: Stor
         again.data.now_ms = ground.now_ms
         again.data.sequence, again.data.position = ground.data.sequence, ground.data.position
         await again.publish(files)
-        assert {"Checkout Started", "Cart Viewed"} <= again.delivery.interest().keys()
+        assert {"Checkout Started", "Cart Viewed"} <= again.delivery.engines.interest().keys()
         await again.happens("Checkout Started", "ada")
         await again.settle()
         (ended,) = await again.instances("ada")
