@@ -128,8 +128,9 @@ class Engagements:
         ids = {row.message_id for row in rows}
         messages = {row.message_id: row for row in outbox.by_id(connection, ids)}
         clicks: dict[str, list[Seen]] = {}
-        for click in engagements.clicks_of(connection, ids):
-            clicks.setdefault(click.message_id, []).append(click)
+        for one in engagements.of_messages(connection, ids):
+            if one.kind == CLICK:
+                clicks.setdefault(one.message_id, []).append(one)
         return [
             (row, message, by_machine(row, message, clicks.get(row.message_id, ()), self._rules))
             for row in rows

@@ -1,6 +1,6 @@
 """Engagement: opens and clicks of messages as they came, and whether a person or a machine made them."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from sqlalchemy import Boolean, Column, String, Table, bindparam, delete, func, insert, select, update
@@ -86,12 +86,14 @@ def unjudged(connection: Connection, before_ms: int, count: int) -> list[Seen]:
     return [Seen(*row) for row in connection.execute(statement)]
 
 
-def clicks_of(connection: Connection, message_ids: Iterable[str]) -> Iterator[Seen]:
-    """Every click of some messages."""
-    for chunk in chunks(message_ids):
-        of_these = engagements.c.message_id.in_(chunk) & (engagements.c.kind == CLICK)
-        for row in connection.execute(select(engagements).where(of_these)):
-            yield Seen(*row)
+def of_messages(connection: Connection, message_ids: Iterable[str]) -> list[Seen]:
+    """Everything of some messages, in order of arrival."""
+    found = [
+        Seen(*row)
+        for chunk in chunks(message_ids)
+        for row in connection.execute(select(engagements).where(engagements.c.message_id.in_(chunk)))
+    ]
+    return sorted(found)
 
 
 def judge(connection: Connection, verdicts: Mapping[int, bool]) -> None:

@@ -14,6 +14,7 @@ CONNECTIONS_MAX: Final = 64
 RECIPIENTS_MAX: Final = 10
 TIMEOUT_SECONDS: Final = 60
 COMMANDS_MAX: Final = 100
+LINE_BYTES_MAX: Final = 64 * 1024
 
 _log = structlog.get_logger("bounces")
 
@@ -56,6 +57,9 @@ class BounceListener:
 
 class _Session(SMTP):
     """One connection, of a bounded number."""
+
+    #: Longer than RFC 5321 has them: notices quote headers and HTML as they are.
+    line_length_limit = LINE_BYTES_MAX
 
     def __init__(self, among: "set[_Session]", handler: "_Handler", host_name: str) -> None:
         super().__init__(
