@@ -325,7 +325,7 @@ class Outbound(msgspec.Struct, frozen=True, array_like=True):
     quiet_hours: list[QuietHours] = []
     time_zone: str = "UTC"
     time_scale: float = 1.0
-    #: Block id -> locale -> (value, prefix, suffix); None: as in the block.
+    #: Block id -> locale -> (value, prefix, suffix); None: as in the block, whose own are under "".
     translations: dict[str, dict[str, tuple[str | None, str | None, str | None]]] = {}
 
 

@@ -27,6 +27,7 @@ class Keys:
     signing: Ed25519PrivateKey  # bundles and frames
     sealing: X25519PrivateKey  # identifier traits from edges
     identifier: bytes  # hashes of identifiers, shared with the whole fleet
+    links: bytes  # tokens in links and envelope senders of messages
     api: dict[str, tuple[str, ...]]  # role -> keys that callers show
 
     @property
@@ -48,8 +49,8 @@ class Keys:
 def open_keys(settings: Settings) -> Keys:
     """Read the keys of the data folder, making those that are neither there nor set.
 
-    Each file holds one value, as hex or text: `signing.key`, `sealing.key`, `identifier.key`, `server.key`,
-    `operator.key`, `edge.key`; `signing.pub` holds the public key for the edges' settings.
+    Each file holds one value, as hex or text: `signing.key`, `sealing.key`, `identifier.key`, `links.key`,
+    `server.key`, `operator.key`, `edge.key`; `signing.pub` holds the public key for the edges' settings.
     """
     folder = settings.data_dir / FOLDER
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -57,6 +58,7 @@ def open_keys(settings: Settings) -> Keys:
         signing=Ed25519PrivateKey.from_private_bytes(_raw(folder / "signing.key", RAW_KEY_BYTES)),
         sealing=X25519PrivateKey.from_private_bytes(_raw(folder / "sealing.key", RAW_KEY_BYTES)),
         identifier=settings.identifier_key or _raw(folder / "identifier.key", IDENTIFIER_KEY_BYTES),
+        links=settings.link_key or _raw(folder / "links.key", RAW_KEY_BYTES),
         api={
             "server": settings.server_keys or (_api_key(folder, "server"),),
             "operator": settings.operator_keys or (_api_key(folder, "operator"),),

@@ -171,6 +171,24 @@ def secrets(length_min: int, count_max: int) -> Parser:
     return parse
 
 
+def rates(count_max: int) -> Parser:
+    """NAME=NUMBER, separated by commas; numbers above 0."""
+
+    def parse(value: str) -> tuple[tuple[str, float], ...]:
+        found = {}
+        for part in value.split(","):
+            name, separator, number = part.strip().partition("=")
+            rate = float(number)
+            if not name or not separator or not 0 < rate < float("inf"):
+                raise ValueError(part)
+            found[name] = rate
+        if len(found) > count_max:
+            raise ValueError("too many")
+        return tuple(sorted(found.items()))
+
+    return parse
+
+
 def paths(count_max: int) -> Parser:
     """One or more paths, separated by commas."""
 

@@ -8,10 +8,12 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import structlog
+from starlette.routing import Route
 
 from core.user_token import load_user_token_key
 from hub.checks import CATALOGUE_CHECKS
@@ -25,6 +27,17 @@ from hub.decisioning.bundles import ActiveBundle, SignedBundle
 from hub.decisioning.deciding import Decider
 from hub.decisioning.decision_log import DecisionLog
 from hub.decisioning.publishing import Publisher
+from hub.delivery.email.channel import EmailChannel, EmailOptions, open_channel
+from hub.delivery.email.listener import BounceListener
+from hub.delivery.email.returns import Returns
+from hub.delivery.email.smtp import SmtpServer
+from hub.delivery.email.verp import Verp
+from hub.delivery.engagement import Engagements
+from hub.delivery.engines import Engines
+from hub.delivery.links import Links
+from hub.delivery.options import DeliveryOptions
+from hub.delivery.plane import Delivery
+from hub.delivery.subscriptions import Subscriptions
 from hub.errors import SettingsError, UnavailableError
 from hub.keys import Keys, open_keys
 from hub.locking import locked
@@ -40,6 +53,7 @@ from hub.rpc.ingest import Ingest
 from hub.rpc.interceptor import Gate
 from hub.rpc.listening import Endpoint, Servicers, listen
 from hub.rpc.messages import Reader
+from hub.rpc.outbound import Outbound
 from hub.rpc.people import Lookup
 from hub.rpc.profiles import Profiles
 from hub.settings import Settings
@@ -51,10 +65,13 @@ from hub.sync.frames import Frames
 from hub.sync.service import SyncService
 from hub.web.app import create_app
 from hub.web.listening import serve
+from hub.web.public import public_routes
 
 ADDRESSES_FILE: Final = "addresses.json"
 FLEET_SAVE_SECONDS: Final = 5.0
 FOLLOW_SECONDS: Final = 1.0
+APPLIED_SECONDS_MAX: Final = 1.0
+SMTP_PORTS: Final = {"none": 25, "starttls": 587, "tls": 465}
 _log = structlog.get_logger("hub")
 
 
@@ -71,6 +88,7 @@ class HubServer:
         self.metrics = Metrics()
         self.grpc_port = 0
         self.http_port = 0
+        self.bounce_port = 0  # 0: none
         self._waiting_for = ["start"]
 
     @contextlib.asynccontextmanager
@@ -80,12 +98,18 @@ class HubServer:
             stack.enter_context(locked(self.settings.data_dir))
             keys = open_keys(self.settings)
             store = await self._open_store(stack)
-            plane = await self._start_plane(stack, store, keys)
-            parts = await _Parts.start(stack, self.settings, keys, store, plane)
+            engines = Engines(store)
+            plane = await self._start_plane(stack, store, keys, engines)
+            parts = await _Parts.start(stack, self.settings, keys, store, plane, engines)
             self.metrics.watch("onevoice_hub", parts.report.gauges)
+            self.metrics.watch("onevoice", parts.delivery.gauges)
             self.grpc_port = await self._listen(stack, keys, parts)
-            app = create_app(parts.report.status, lambda: self._waiting_for, self.metrics)
+            app = create_app(parts.report.status, lambda: self._waiting_for, self.metrics, parts.public())
             self.http_port = await serve(stack, app, self.settings.http_host, self.settings.http_port)
+            parts.email.links.public_url = self.settings.public_url or (
+                f"http://{self.settings.http_host}:{self.http_port}"
+            )
+            self.bounce_port = await self._take_returns(stack, parts)
             self._announce(keys)
             yield self
             self._waiting_for = ["stop"]
@@ -98,7 +122,9 @@ class HubServer:
             await store.write(_renew_epoch)
         return store
 
-    async def _start_plane(self, stack: contextlib.AsyncExitStack, store: Store, keys: Keys) -> DataPlane:
+    async def _start_plane(
+        self, stack: contextlib.AsyncExitStack, store: Store, keys: Keys, engines: Engines
+    ) -> DataPlane:
         plane = DataPlane(
             store,
             self.settings.data_dir / "jetstream",
@@ -106,8 +132,11 @@ class HubServer:
             sealing_key=keys.sealing_private,
             identifier_key=keys.identifier,
             retention=Retention(
-                log_days=self.settings.event_log_days, decision_days=self.settings.decision_days
+                log_days=self.settings.event_log_days,
+                decision_days=self.settings.decision_days,
+                message_days=self.settings.decision_days,
             ),
+            interest=engines.interest,
         )
         stack.push_async_callback(plane.stop)
         await plane.start()
@@ -126,6 +155,17 @@ class HubServer:
         )
         return port
 
+    async def _take_returns(self, stack: contextlib.AsyncExitStack, parts: "_Parts") -> int:
+        """Take bounces and complaints, where a port is set; returns it."""
+        settings = self.settings
+        if settings.bounce_port is None:
+            return 0
+        returns = parts.returns(settings)
+        listener = BounceListener(returns, settings.bounce_host, settings.bounce_port, settings.mail_domain)
+        await listener.start()
+        stack.push_async_callback(listener.stop)
+        return listener.port
+
     def _announce(self, keys: Keys) -> None:
         """Say where the hub is: in its log, and in a file for whoever started it on free ports."""
         addresses = {
@@ -133,6 +173,8 @@ class HubServer:
             "http": f"http://{self.settings.http_host}:{self.http_port}",
             "signing_key": keys.signing_public.hex(),
         }
+        if self.bounce_port:
+            addresses["bounces"] = f"{self.settings.bounce_host}:{self.bounce_port}"
         draft = self.settings.data_dir / f".{ADDRESSES_FILE}"
         draft.write_text(json.dumps(addresses) + "\n", encoding="utf-8")
         draft.replace(self.settings.data_dir / ADDRESSES_FILE)
@@ -143,13 +185,39 @@ class HubServer:
 class _Parts:
     """What stands between the data plane and the faces."""
 
-    def __init__(self, settings: Settings, keys: Keys, store: Store, plane: DataPlane) -> None:
+    def __init__(
+        self, settings: Settings, keys: Keys, store: Store, plane: DataPlane, engines: Engines
+    ) -> None:
         self.store = store
         self.plane = plane
         self.decision_log = DecisionLog(store, settings.node)
         self.decider = Decider(store, self.decision_log.add)
         self.bundles = ActiveBundle()
-        prepare = (self.decider.prepare, _preparing(plane))
+        self.intake = Intake(store, plane.event_log, plane.ingestion, settings.node)
+        self.email = _email(settings, keys)
+        self.delivery = Delivery(
+            store,
+            engines,
+            settings.node,
+            composers=self.email.composers(),
+            senders=self.email.senders(),
+            accept=self.intake.accept,
+            decision_log=self.decision_log.add,
+            clock=wall_clock_ms,
+            options=_delivery_options(settings),
+        )
+        self.subscriptions = Subscriptions(
+            store,
+            self.intake.accept,
+            partial(_until_applied, plane),
+            lambda: self.decider.document,
+            wall_clock_ms,
+            settings.node,
+        )
+        self.engagement = Engagements(store, self.intake.accept, wall_clock_ms, settings.node)
+        plane.changes.subscribe(self.delivery.wake)
+        # Delivery before ingestion: whom an event concerns is known before the first one is applied by it.
+        prepare = (self.decider.prepare, self.delivery.prepare, _preparing(plane))
         self.fleet = Fleet(store, wall_clock_ms)
         self.publisher = Publisher(
             store,
@@ -160,9 +228,14 @@ class _Parts:
             self.fleet_revision,
             CATALOGUE_CHECKS,
         )
-        self.intake = Intake(store, plane.event_log, plane.ingestion, settings.node)
         self.report = FleetReport(
-            settings.node, plane, self.bundles, self.fleet, self.intake, self.decision_log
+            settings.node,
+            plane,
+            self.bundles,
+            self.fleet,
+            self.intake,
+            self.decision_log,
+            self.delivery.counts,
         )
 
     @classmethod
@@ -173,22 +246,45 @@ class _Parts:
         keys: Keys,
         store: Store,
         plane: DataPlane,
+        engines: Engines,
     ) -> "_Parts":
         """Build and start them."""
-        parts = cls(settings, keys, store, plane)
+        parts = cls(settings, keys, store, plane, engines)
         await parts.fleet.start()
         stack.push_async_callback(parts.fleet.save)
         _run_beside(stack, _save_often(parts.fleet), "fleet")
         _run_beside(stack, _follow(parts.publisher), "publishing")
         _run_beside(stack, parts.decision_log.run(), "decision-log")
-        await parts.publisher.load(sign_anew=settings.sign_anew)
         parts.intake.start()
         stack.push_async_callback(parts.intake.stop)
+        # What people in journeys wait to hear of is known before a bundle lets ingestion go on.
+        await parts.delivery.start()
+        stack.push_async_callback(parts.delivery.stop)
+        await parts.publisher.load(sign_anew=settings.sign_anew)
+        parts.engagement.start()
+        stack.push_async_callback(parts.engagement.stop)
         return parts
 
     def fleet_revision(self) -> int:
         """The highest revision that an edge has told."""
         return max((edge.bundle_revision for edge in self.fleet.edges()), default=0)
+
+    def public(self) -> list[Route]:
+        """The routes that links in messages lead to."""
+        return public_routes(self.email.links, self.subscriptions, self.engagement)
+
+    def returns(self, settings: Settings) -> Returns:
+        """What acts on mails that come back."""
+        return Returns(
+            self.store,
+            self.intake.accept,
+            self.subscriptions,
+            self.email.verp,
+            self.email.links,
+            wall_clock_ms,
+            settings.node,
+            settings.unsubscribe_mailto,
+        )
 
     def servicers(self, settings: Settings, keys: Keys, metrics: Metrics) -> Servicers:
         """The faces on gRPC."""
@@ -202,6 +298,7 @@ class _Parts:
             fleet=FleetFace(self.report.status),
             governance=Governance(self.store),
             ingest=Ingest(reader, self.intake, plane, wall_clock_ms),
+            outbound=Outbound(self.delivery.outside, lookup, self.store, wall_clock_ms),
             profiles=Profiles(
                 lookup,
                 self.store,
@@ -223,6 +320,45 @@ class _Parts:
                 clock=wall_clock_ms,
             ),
         )
+
+
+def _delivery_options(settings: Settings) -> DeliveryOptions:
+    return DeliveryOptions(
+        rates=dict(settings.outbound_rates),
+        in_flight=settings.smtp_connections,
+        retry_first_ms=settings.outbound_retry_seconds * 1000,
+        age_max_ms=settings.outbound_hours * 3_600_000,
+        report_ms=settings.outbound_report_minutes * 60_000,
+    )
+
+
+def _email(settings: Settings, keys: Keys) -> EmailChannel:
+    """The e-mail channel; without an SMTP server it sends nothing, and its links still work."""
+    server = None
+    if settings.smtp_host:
+        server = SmtpServer(
+            settings.smtp_host,
+            settings.smtp_port or SMTP_PORTS[settings.smtp_tls],
+            settings.smtp_tls,
+            settings.smtp_username,
+            settings.smtp_password,
+            host_name=settings.mail_domain,
+            ca=str(settings.smtp_ca or ""),
+            timeout_seconds=settings.smtp_timeout_seconds,
+            connections=settings.smtp_connections,
+        )
+    return open_channel(
+        EmailOptions(
+            Links(keys.links, settings.public_url or f"http://{settings.http_host}:{settings.http_port}"),
+            Verp(keys.links, settings.mail_domain),
+            server,
+            settings.dkim_selector,
+            settings.dkim_key,
+            settings.track_engagement,
+            settings.unsubscribe_mailto,
+            settings.site_url,
+        )
+    )
 
 
 def _renew_epoch(connection: Connection) -> None:
@@ -258,6 +394,14 @@ def _read(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         message = f"ONEVOICE_USER_TOKEN_KEYS: expected readable files, got {path}: {error}"
         raise SettingsError(message) from error
+
+
+async def _until_applied(plane: DataPlane) -> None:
+    """Wait a moment until what the event log holds by now is in force."""
+    if plane.ingestion.running:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(APPLIED_SECONDS_MAX):
+                await plane.ingestion.applied(plane.event_log.last_sequence)
 
 
 async def _follow(publisher: Publisher) -> None:

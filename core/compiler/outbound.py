@@ -122,7 +122,9 @@ def _translations(
         work.faults.add(path, "translations in a text block only", f"a {block.type} block")
     for locale, one in block.translations.items():
         _check_translation(work, (*path, locale), block, one)
-    return {locale: (one.value, one.prefix, one.suffix) for locale, one in sorted(block.translations.items())}
+    words = {locale: (one.value, one.prefix, one.suffix) for locale, one in block.translations.items()}
+    own = block.value if isinstance(block.value, str) else None
+    return {"": (own, block.prefix, block.suffix), **dict(sorted(words.items()))}
 
 
 def _check_translation(work: Work, path: Path, block: Block, one: Translation) -> None:

@@ -1,5 +1,9 @@
-"""Log-in of the example shop: no passwords, and user tokens signed with the shop's own Ed25519 key."""
+"""Log-in of the example shop: no passwords, and user tokens signed with the shop's own Ed25519 key.
 
+The keys that a first start makes are made here too.
+"""
+
+import base64
 import secrets
 import time
 from collections import OrderedDict
@@ -7,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from joserfc import jwt
 from joserfc.jwk import OKPKey
@@ -14,6 +19,7 @@ from joserfc.jws import JWSRegistry
 
 TOKEN_SECONDS = 3000
 SESSIONS_MAX = 10_000
+DKIM_BITS = 2048
 
 #: E-mail, first name and what is special, of the first sample customers (examples/shop/sample.py makes them).
 SAMPLE_ACCOUNTS = (
@@ -72,3 +78,14 @@ def make_user_token_key(private: Path, public: Path) -> None:
     private.touch(mode=0o600)
     private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+
+
+def make_dkim_key(private: Path, public: Path, selector: str, domain: str) -> None:
+    """Write a fresh RSA key, which every receiver understands, and into the folder `public` what the DNS
+    would say of it, under its name."""
+    key = generate_private_key(public_exponent=65_537, key_size=DKIM_BITS)
+    record = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    name = f"{selector}._domainkey.{domain}.txt"
+    (public / name).write_text(f"v=DKIM1; k=rsa; p={base64.b64encode(record).decode()}\n", encoding="utf-8")
+    private.touch(mode=0o600)
+    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()))

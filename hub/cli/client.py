@@ -22,6 +22,7 @@ from onevoice.v1 import (
     fleet_pb2_grpc,
     governance_pb2_grpc,
     ingest_pb2_grpc,
+    outbound_pb2_grpc,
     profiles_pb2_grpc,
 )
 
@@ -59,6 +60,7 @@ class HubClient:
         self.fleet = fleet_pb2_grpc.FleetStub(self.channel)
         self.governance = governance_pb2_grpc.GovernanceStub(self.channel)
         self.ingest = ingest_pb2_grpc.IngestStub(self.channel)
+        self.outbound = outbound_pb2_grpc.OutboundStub(self.channel)
         self.profiles = profiles_pb2_grpc.ProfilesStub(self.channel)
 
     def __enter__(self) -> "HubClient":

@@ -5,11 +5,24 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from hub.cli import audit, certs, decide, evaluate, events, fleet, people, publish, tokens, validate, why
+from hub.cli import (
+    audit,
+    certs,
+    decide,
+    evaluate,
+    events,
+    fleet,
+    outbox,
+    people,
+    publish,
+    tokens,
+    validate,
+    why,
+)
 from hub.cli.errors import DONE, CommandError, UsageError, as_json
 from hub.cli.output import Output
 
-COMMANDS = (validate, publish, fleet, decide, why, people, events, audit, tokens, certs, evaluate)
+COMMANDS = (validate, publish, fleet, decide, why, people, events, outbox, audit, tokens, certs, evaluate)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

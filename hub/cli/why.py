@@ -29,6 +29,25 @@ REASONS: Final = {
     "unknown_placement": "the bundle does not have this placement",
     "error": "a fault inside the node",
 }
+#: What else can be said of a message (docs/decisions/0006).
+MESSAGE_REASONS: Final = {
+    "suppressed": "the address is suppressed, or a rule stopped the last offer",
+    "exited": "the journey was left, so that nothing more of it is sent",
+    "quiet_hours": "it is night where she is",
+    "no_address": "no address on this channel is known",
+    "no_content": "the template or an offer's content was not there",
+    "unsubscribe": "she unsubscribed",
+    "deferred": "the provider asked to try again later",
+    "rejected": "the provider refused it for good",
+    "given_up": "it was tried for too long",
+    "no_answer": "the provider had it and did not answer: nobody knows whether it arrived",
+    "owner_gone": "the hub died while handing it over: nobody knows whether it arrived",
+    "not_reported": "the outside system did not report it: nobody knows whether it arrived",
+    "resolved": "a person said what became of it",
+    "bounced": "it came back",
+    "complained": "she complained",
+    "delivered": "it was delivered",
+}
 #: The steps of docs/decisions/0002 at which a candidate can be refused.
 STEPS: Final = {
     "3a": "eligibility and validity",
@@ -48,7 +67,7 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "why",
         parents=[json_option(), hub_options()],
-        help="show the decisions about a person, newest first, and what made each so",
+        help="show the decisions about a person and the messages to her, newest first, and why each came so",
     )
     parser.add_argument("person", type=person, metavar="PERSON", help="type:value, such as anon:UUID")
     parser.add_argument("--count", type=number_between(1, 1000), default=10, metavar="N", help="default 10")
@@ -63,9 +82,34 @@ def why(arguments: argparse.Namespace, output: Output) -> int:
         answer = hub.profiles.Decisions(request, timeout=CALL_SECONDS)
     decisions = [_only(json.loads(row), arguments.placement) for row in answer.decisions]
     decisions = [decision for decision in decisions if decision["placements"]]
-    lines = [line for decision in decisions for line in _lines(decision)]
-    output.show({"decisions": decisions}, lines or ["no decision about this person is logged"])
+    messages = [json.loads(row) for row in answer.messages]
+    messages = [row for row in messages if arguments.placement in (None, row["placement"])]
+    entries = [(one["at_ms"], list(_lines(one))) for one in decisions]
+    entries += [(one["at_ms"], list(_message_lines(one))) for one in messages]
+    # One list: what was decided, and what became of it, on every channel.
+    entries.sort(key=lambda entry: entry[0], reverse=True)
+    lines = [line for _, block in entries[: arguments.count] for line in block]
+    output.show(
+        {"decisions": decisions, "messages": messages}, lines or ["no decision about this person is logged"]
+    )
     return DONE
+
+
+def _message_lines(message: dict[str, Any]) -> Iterator[str]:
+    by = f" by {message['provider']}" if message["provider"] else ""
+    yield (
+        f"{shown_time(message['at_ms'])} message {message['message_id']} of {message['origin']}, "
+        f"{message['channel']}{by}"
+    )
+    reason = message["reason"]
+    told = f" ({reason}: {MESSAGE_REASONS.get(reason, REASONS.get(reason, reason))})" if reason else ""
+    yield f"  {message['placement']}: {message['state']}{told}"
+    if message["detail"]:
+        yield f"    the provider said {message['detail']}"
+    if message["state"] == "queued":
+        yield f"    not before {shown_time(message['not_before_ms'])}, attempts so far {message['attempts']}"
+    if message["decision_id"]:
+        yield f"    by decision {message['decision_id']}"
 
 
 def _only(decision: dict[str, Any], placement: str | None) -> dict[str, Any]:

@@ -19,10 +19,12 @@ from hub.data.changes import ChangeSet
 from hub.data.event_log import LogMessage
 from hub.data.identity_notes import IdentityNotes
 from hub.data.people import People, SourceState
+from hub.data.signals import Interest, InterestSource, no_interest, signal_of
 from hub.data.values import Values
 from hub.data.view import BundleView
-from hub.store import consents, counters, event_ids, quarantine, sources
+from hub.store import consents, counters, event_ids, quarantine, signals, sources
 from hub.store.engine import Connection
+from hub.store.signals import NewSignal
 
 #: Below this a single event cannot bring a record to its limit; above, each is tried on a copy first.
 RECORD_BYTES_EASY: Final = RECORD_BYTES_MAX // 2
@@ -69,14 +71,18 @@ class _Batch:
     quarantine: list[_Row] = field(default_factory=list)
     event_keys: list[tuple[bytes, int]] = field(default_factory=list)
     values: list[tuple[bytes, str]] = field(default_factory=list)
+    interest: Interest = field(default_factory=no_interest)
+    signals: list[NewSignal] = field(default_factory=list)
 
 
 class Ingestor:
     """Applies events to profiles. Lives in the writer's thread."""
 
-    def __init__(self, people: People, values: Values) -> None:
+    def __init__(self, people: People, values: Values, interest: InterestSource = no_interest) -> None:
+        """`interest`: the events that somebody wants to hear of, asked once a batch."""
         self._people = people
         self._values = values
+        self._interest = interest
 
     def apply(
         self, connection: Connection, changes: ChangeSet, view: BundleView, messages: Sequence[LogMessage]
@@ -124,7 +130,7 @@ class Ingestor:
 
         `again`: they were kept aside before, so that their ids are known already.
         """
-        batch = _Batch(IdentityNotes(changes.now_ms))
+        batch = _Batch(IdentityNotes(changes.now_ms), interest=self._interest())
         self._people.begin(changes.state.sequence)
         fresh = list(self._fresh(connection, incoming, batch, again))
         who = identity.Identity(connection, self._people, batch.notes)
@@ -189,6 +195,9 @@ class Ingestor:
         if event.consent is not None:
             batch.consents.append(_consent_row(source.source_id, event))
         batch.values += self._values.of(event, verified, self._people)
+        signal = signal_of(event, view.plan.canonical(event.name), source.source_id, batch.interest)
+        if signal is not None:
+            batch.signals.append(signal)
 
     def _fold(self, view: BundleView, source: SourceState, event: Event, behaviour: bool) -> bool:
         """Fold an event into its source and the profile; False, and nothing changed, if it does not fit."""
@@ -298,4 +307,5 @@ def _write(connection: Connection, batch: _Batch) -> None:
     quarantine.add(connection, batch.quarantine)
     batch.notes.save(connection)
     sources.set_values(connection, batch.values)
+    signals.add(connection, batch.signals)
     counters.add(connection, batch.counts)

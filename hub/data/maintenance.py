@@ -7,7 +7,17 @@ from typing import Final
 
 from hub.data.event_log import EventLog
 from hub.data.tasks import SteadyTask
-from hub.store import change_log, decisions, event_ids, journal_positions, log_state
+from hub.store import (
+    change_log,
+    decisions,
+    engagements,
+    event_ids,
+    journal_positions,
+    journeys,
+    log_state,
+    outbox,
+    signals,
+)
 from hub.store.engine import Connection, Store
 
 DAY_MS: Final = 86_400_000
@@ -15,6 +25,8 @@ EVERY_SECONDS: Final = 60.0
 ROWS_AT_ONCE: Final = 5_000
 #: Event ids are uniform, so each look takes one of so many equal slices of them.
 SLICES: Final = 256
+#: The reader of signals whose cursor says what was acted on.
+SIGNAL_READER: Final = "journeys"
 
 
 @dataclass(frozen=True)
@@ -31,6 +43,10 @@ class Retention:
     changes: int = 1_000_000
     #: Journals of edges that are gone.
     position_days: int = 90
+    #: Signals that journeys have acted on.
+    signal_days: int = 7
+    #: Journeys that ended, messages that are finished, and what people did with them.
+    message_days: int = 90
 
 
 class Maintenance:
@@ -61,6 +77,8 @@ class Maintenance:
         """Bring everything one step nearer to its limit."""
         while await self._store.write(self._prune_decisions):
             await asyncio.sleep(0)
+        while await self._store.write(self._prune_outbound):
+            await asyncio.sleep(0)
         while await self._store.write(self._prune_changes):
             await asyncio.sleep(0)
         await self._store.write(self._prune_ids)
@@ -75,6 +93,15 @@ class Maintenance:
         return (
             decisions.prune(connection, before_ms=before_ms, rows_max=rows_max, rows_at_once=ROWS_AT_ONCE) > 0
         )
+
+    def _prune_outbound(self, connection: Connection) -> bool:
+        now_ms, retention = self._clock(), self._retention
+        signals_ms = now_ms - retention.signal_days * DAY_MS
+        before_ms = now_ms - retention.message_days * DAY_MS
+        gone = signals.prune(connection, name=SIGNAL_READER, before_ms=signals_ms, rows_at_once=ROWS_AT_ONCE)
+        for noun in (journeys, outbox, engagements):
+            gone += noun.prune(connection, before_ms=before_ms, rows_at_once=ROWS_AT_ONCE)
+        return gone > 0
 
     def _prune_changes(self, connection: Connection) -> bool:
         state = log_state.read(connection)

@@ -20,6 +20,7 @@ from hub.data.merging import Merging
 from hub.data.people import People
 from hub.data.profiles import ProfileData
 from hub.data.reprojection import Reprojection
+from hub.data.signals import InterestSource, no_interest
 from hub.data.tasks import SteadyTask
 from hub.data.values import Values
 from hub.data.view import view_of
@@ -54,6 +55,7 @@ class DataPlane:
         identifier_key: bytes,
         clock: Callable[[], int] = wall_clock_ms,
         retention: Retention = RETENTION,
+        interest: InterestSource = no_interest,
     ) -> None:
         """`store` is migrated; `sealing_key` is the raw X25519 private key."""
         self.store = store
@@ -62,7 +64,7 @@ class DataPlane:
         self.changes = Changes(store, clock)
         self.people = People()
         self.values = Values(sealing_key, identifier_key)
-        self.ingestor = Ingestor(self.people, self.values)
+        self.ingestor = Ingestor(self.people, self.values, interest)
         self.ingestion = Ingestion(store, self.event_log, self.changes, self.ingestor)
         self.reprojection = Reprojection(self.changes)
         self.ingestion.on_use(self.reprojection.use)

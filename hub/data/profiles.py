@@ -19,20 +19,28 @@ from hub.store import (
     counters,
     crossings,
     decisions,
+    engagements,
     identity_history,
     identity_links,
+    journeys,
+    outbox,
     profiles,
     quarantine,
+    signals,
     sources,
+    suppressions,
 )
 from hub.store.decisions import LoggedDecision
 from hub.store.engine import Connection, Store
+from hub.store.journeys import Instance
+from hub.store.outbox import Message
 from hub.store.profiles import Profile
 from hub.store.sources import Source
 
 ERASED = "profiles.erased"
 #: Decisions in one export; the rest can be asked for by `Profiles.Decisions`.
 DECISIONS_MAX = 10_000
+MESSAGES_MAX = 10_000
 
 ShowDecision = Callable[[LoggedDecision], object]
 
@@ -96,6 +104,9 @@ class ProfileData:
                 for change in identity_history.of_profile(connection, person.profile.profile_id, ids)
             ],
             "decisions": [show(row) for row in decisions.of_person(connection, keys, DECISIONS_MAX)],
+            "journeys": [_journey(row) for row in journeys.of_sources(connection, ids)],
+            "messages": [message_shown(row) for row in outbox.of_person(connection, ids, MESSAGES_MAX)],
+            "suppressions": [_timed(_hex(row._asdict())) for row in suppressions.of_person(connection, ids)],
             "kept_aside": [
                 {"reason": row.reason, "event": _event(row.body)}
                 for row in quarantine.of_sources(connection, ids)
@@ -163,6 +174,7 @@ def _erase(connection: Connection, changes: ChangeSet, key: bytes) -> int:
         return changes.state.sequence
     profile, ids = person.profile, person.source_ids
     consents.remove(connection, ids)
+    _erase_outbound(connection, ids)
     quarantine.remove_sources(connection, ids)
     decisions.remove(connection, sources.person_keys(person.sources))
     identity_links.remove(connection, ids)
@@ -177,9 +189,54 @@ def _erase(connection: Connection, changes: ChangeSet, key: bytes) -> int:
     return changes.last
 
 
+def _erase_outbound(connection: Connection, ids: list[bytes]) -> None:
+    """Journeys, messages and what was made of them go; a suppression keeps nothing but the keyed hash."""
+    messages = outbox.of_person(connection, ids, MESSAGES_MAX)
+    engagements.remove(connection, [row.message_id for row in messages])
+    outbox.remove(connection, ids)
+    journeys.remove(connection, ids)
+    signals.remove(connection, ids)
+    suppressions.reduce_to_hash(connection, ids)
+
+
 def moment(at_ms: int) -> str:
     """RFC 3339 in UTC, to the millisecond."""
     return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def message_shown(row: Message) -> dict[str, Any]:
+    """A message as people read it: its state, why, and when."""
+    return {
+        "message_id": row.message_id,
+        "at_ms": row.changed_at_ms,
+        "created_at_ms": row.created_at_ms,
+        "not_before_ms": row.not_before_ms,
+        "handed_over_at_ms": row.handed_over_at_ms,
+        "origin": row.origin,
+        "channel": row.channel,
+        "placement": row.placement,
+        "template": row.template,
+        "provider": row.provider,
+        "state": row.state,
+        "reason": row.reason,
+        "detail": row.detail,
+        "attempts": row.attempts,
+        "decision_id": row.decision_id,
+    }
+
+
+def _journey(row: Instance) -> dict[str, Any]:
+    return {
+        "journey": row.journey_id,
+        "version": row.version,
+        "entry": row.entry,
+        "state": row.state,
+        "waits_for": row.waits_for,
+        "entered_at": moment(row.entered_at_ms),
+        "due_at": moment(row.due_at_ms) if row.due_at_ms is not None else None,
+        "ended_at": moment(row.ended_at_ms) if row.ended_at_ms is not None else None,
+        "ended_reason": row.ended_reason,
+    }
 
 
 def _timed(fields: dict[str, Any]) -> dict[str, Any]:

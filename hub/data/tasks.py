@@ -36,6 +36,12 @@ class SteadyTask:
         if self._task is not None:
             await end(self._task)
 
+    async def finish(self, seconds: float) -> None:
+        """Give work that ends by itself so long to do so, then cancel it."""
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=seconds)
+        await self.stop()
+
     async def _run(self) -> None:
         attempt = 0
         while True:

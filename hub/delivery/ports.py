@@ -30,7 +30,7 @@ class Outcome(msgspec.Struct, frozen=True):
 class Addressed(msgspec.Struct, frozen=True):
     """A message before it is composed: to whom, and what was decided for her."""
 
-    message_id: str  # without angle brackets
+    message_id: str  # 32 hex digits: what stands before the @ of the Message-ID
     recipient: str  # the address in the clear
     channel: str
     placement: str

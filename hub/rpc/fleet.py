@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from hub.data.intake import Intake
@@ -35,6 +35,7 @@ class FleetReport:
         edges: Edges,
         intake: Intake,
         decision_log: DecisionLog,
+        delivery: Callable[[], Mapping[str, int]],
     ) -> None:
         self._node = node
         self._plane = plane
@@ -42,6 +43,7 @@ class FleetReport:
         self._edges = edges
         self._intake = intake
         self._decision_log = decision_log
+        self._delivery = delivery
         self._counted: dict[str, int] = {"profiles": 0, "quarantined": 0}
         self._counted_until = 0.0
 
@@ -72,6 +74,7 @@ class FleetReport:
         bundle = self._bundles.active()
         counts = {
             **self._counted,
+            **self._delivery(),
             "intake.waiting_bytes": self._intake.waiting_bytes,
             "decision_log.waiting_rows": self._decision_log.waiting,
             "decision_log.dropped_rows": self._decision_log.dropped,

@@ -21,6 +21,7 @@ from onevoice.v1 import (
     fleet_pb2_grpc,
     governance_pb2_grpc,
     ingest_pb2_grpc,
+    outbound_pb2_grpc,
     profiles_pb2_grpc,
     sync_pb2_grpc,
 )
@@ -53,6 +54,7 @@ class Servicers:
     fleet: fleet_pb2_grpc.FleetServicer
     governance: governance_pb2_grpc.GovernanceServicer
     ingest: ingest_pb2_grpc.IngestServicer
+    outbound: outbound_pb2_grpc.OutboundServicer
     profiles: profiles_pb2_grpc.ProfilesServicer
     sync: SyncService
 
@@ -64,6 +66,7 @@ class Servicers:
         fleet_pb2_grpc.add_FleetServicer_to_server(self.fleet, server)
         governance_pb2_grpc.add_GovernanceServicer_to_server(self.governance, server)
         ingest_pb2_grpc.add_IngestServicer_to_server(self.ingest, server)
+        outbound_pb2_grpc.add_OutboundServicer_to_server(self.outbound, server)
         profiles_pb2_grpc.add_ProfilesServicer_to_server(self.profiles, server)
         sync_pb2_grpc.add_SyncServicer_to_server(self.sync, server)
 

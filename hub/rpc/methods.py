@@ -51,6 +51,11 @@ METHODS: Final[dict[str, Method]] = {
     "/onevoice.v1.Catalogue/Rollback": Method(_OPERATORS, 16 * KIB, 60.0),
     "/onevoice.v1.Catalogue/Get": Method(_OPERATORS, 16 * KIB, 30.0),
     "/onevoice.v1.Fleet/Status": Method(_OPERATORS, 16 * KIB, 30.0),
+    "/onevoice.v1.Outbound/Decide": Method(_SERVICES, MIB, 60.0),
+    "/onevoice.v1.Outbound/Claim": Method(_SERVICES, 256 * KIB, 60.0),
+    "/onevoice.v1.Outbound/Report": Method(_SERVICES, 4 * MIB, 60.0),
+    "/onevoice.v1.Outbound/List": Method(_SERVICES, 16 * KIB, 30.0),
+    "/onevoice.v1.Outbound/Resolve": Method(_OPERATORS, 16 * KIB, 30.0),
     "/onevoice.v1.Sync/Stream": Method(frozenset({EDGE}), 2 * MIB, 0.0),
 }
 

@@ -7,14 +7,14 @@ import msgspec
 from core.bundle import BundleDocument
 from hub.data.merging import Merging, SplitOrder
 from hub.data.profile_history import HistoryEntry, history
-from hub.data.profiles import ProfileData
+from hub.data.profiles import ProfileData, message_shown
 from hub.decisioning.decision_log import DecisionLog, named_row
 from hub.errors import InvalidError
 from hub.rpc.auth import caller
 from hub.rpc.ingest import page_size
 from hub.rpc.interceptor import Context
 from hub.rpc.people import Lookup
-from hub.store import audit, decisions
+from hub.store import audit, decisions, outbox
 from hub.store.engine import Connection, Store
 from onevoice.v1 import profiles_pb2, profiles_pb2_grpc
 
@@ -56,9 +56,10 @@ class Profiles(profiles_pb2_grpc.ProfilesServicer):
         key = self._lookup.key_of(request.person)
         # The hub's own rows of the last second count too.
         await self._decision_log.flush()
-        rows = await self._store.read(lambda connection: self._decisions(connection, key, count))
+        rows, messages = await self._store.read(lambda connection: self._decisions(connection, key, count))
         return profiles_pb2.PersonDecisionsResponse(
-            decisions=[msgspec.json.encode(named_row(row.row, row.node)) for row in rows]
+            decisions=[msgspec.json.encode(named_row(row.row, row.node)) for row in rows],
+            messages=[msgspec.json.encode(message_shown(row)) for row in messages],
         )
 
     async def Merge(self, request: profiles_pb2.MergeRequest, context: Context) -> profiles_pb2.MergeResponse:
@@ -112,8 +113,13 @@ class Profiles(profiles_pb2_grpc.ProfilesServicer):
         await self._audit("profile.erase", ids[0].hex() if ids else "no profile")
         return profiles_pb2.EraseResponse(sequence=sequence)
 
-    def _decisions(self, connection: Connection, key: bytes, count: int) -> list[decisions.LoggedDecision]:
-        return decisions.of_person(connection, self._lookup.decision_keys(connection, key), count)
+    def _decisions(
+        self, connection: Connection, key: bytes, count: int
+    ) -> tuple[list[decisions.LoggedDecision], list[outbox.Message]]:
+        return (
+            decisions.of_person(connection, self._lookup.decision_keys(connection, key), count),
+            outbox.of_person(connection, self._lookup.source_ids(connection, key), count),
+        )
 
     async def _audit(self, action: str, profile_id: str) -> None:
         entry = audit.Entry(self._now_ms(), f"key:{caller.get()}", action, profile_id)

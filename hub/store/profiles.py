@@ -7,6 +7,7 @@ from sqlalchemy import BigInteger, Boolean, Column, LargeBinary, Table, bindpara
 from sqlalchemy.engine import Connection
 
 from hub.store.metadata import Key, Millis, metadata
+from hub.store.sources import sources
 from hub.store.statements import Row, chunks, upsert
 
 profiles: Final = Table(
@@ -40,6 +41,11 @@ _CHANGING: Final = ("unit_key", "created_at_ms", "known", "record", "edge_record
 _BY_ID: Final = select(profiles).where(profiles.c.profile_id.in_(bindparam("keys", expanding=True)))
 _EDGE_BY_ID: Final = select(profiles.c.profile_id, profiles.c.edge_record).where(
     profiles.c.profile_id.in_(bindparam("keys", expanding=True))
+)
+_STANDING: Final = (
+    select(sources.c.source_id, profiles.c.profile_id, profiles.c.sequence)
+    .join(profiles, profiles.c.profile_id == sources.c.profile_id)
+    .where(sources.c.source_id.in_(bindparam("keys", expanding=True)))
 )
 _PAGE: Final = (
     select(profiles)
@@ -94,3 +100,12 @@ def remove(connection: Connection, *keys: bytes) -> None:
 
 def count(connection: Connection) -> int:
     return int(connection.execute(select(func.count()).select_from(profiles)).scalar_one())
+
+
+def standing(connection: Connection, source_ids: Iterable[bytes]) -> dict[bytes, tuple[bytes, int]]:
+    """(profile id, sequence) by source id: equal to what they were if nothing of the person has changed."""
+    found: dict[bytes, tuple[bytes, int]] = {}
+    for chunk in chunks(source_ids):
+        rows = connection.execute(_STANDING, {"keys": chunk})
+        found.update((row[0], (row[1], row[2])) for row in rows)
+    return found

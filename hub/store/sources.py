@@ -46,8 +46,28 @@ class Source(NamedTuple):
     own_profile_id: bytes
 
 
+class Member(NamedTuple):
+    """A source as one of a profile's, without what was seen under it."""
+
+    source_id: bytes
+    kind: str
+    profile_id: bytes
+    has_value: bool
+    joined_at_ms: int
+
+
 _BY_ID: Final = select(sources).where(sources.c.source_id.in_(bindparam("keys", expanding=True)))
 _BY_PROFILE: Final = select(sources).where(sources.c.profile_id.in_(bindparam("keys", expanding=True)))
+_MEMBERS: Final = select(
+    sources.c.source_id,
+    sources.c.kind,
+    sources.c.profile_id,
+    sources.c.value.is_not(None),
+    sources.c.joined_at_ms,
+).where(sources.c.profile_id.in_(bindparam("keys", expanding=True)))
+_VALUES: Final = select(sources.c.source_id, sources.c.value).where(
+    sources.c.source_id.in_(bindparam("keys", expanding=True)), sources.c.value.is_not(None)
+)
 _PROFILE_OF: Final = select(sources.c.source_id, sources.c.profile_id).where(
     sources.c.source_id.in_(bindparam("keys", expanding=True))
 )
@@ -74,6 +94,21 @@ def of_profiles(connection: Connection, keys: Iterable[bytes]) -> Iterator[Sourc
     for chunk in chunks(keys):
         for row in connection.execute(_BY_PROFILE, {"keys": chunk}):
             yield Source(*row)
+
+
+def members(connection: Connection, keys: Iterable[bytes]) -> Iterator[Member]:
+    """Every source of the given profiles, in no order, without its state."""
+    for chunk in chunks(keys):
+        for row in connection.execute(_MEMBERS, {"keys": chunk}):
+            yield Member(*row)
+
+
+def values(connection: Connection, keys: Iterable[bytes]) -> dict[bytes, str]:
+    """Identifiers in the clear by source id, of those that the hub was told."""
+    found: dict[bytes, str] = {}
+    for chunk in chunks(keys):
+        found.update((row[0], row[1]) for row in connection.execute(_VALUES, {"keys": chunk}))
+    return found
 
 
 def profile_ids(connection: Connection, keys: Iterable[bytes]) -> dict[bytes, bytes]:

@@ -8,15 +8,20 @@ from hub.store import (
     crossings,
     decisions,
     edges,
+    engagements,
     event_ids,
     identity_history,
     identity_links,
     journal_positions,
+    journeys,
     log_state,
+    outbox,
     profiles,
     quarantine,
     revisions,
+    signals,
     sources,
+    suppressions,
 )
 from hub.store.metadata import metadata
 
@@ -28,15 +33,20 @@ MODULES = (
     crossings,
     decisions,
     edges,
+    engagements,
     event_ids,
     identity_history,
     identity_links,
     journal_positions,
+    journeys,
     log_state,
+    outbox,
     profiles,
     quarantine,
     revisions,
+    signals,
     sources,
+    suppressions,
 )
 
 __all__ = ["MODULES", "metadata"]

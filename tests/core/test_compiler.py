@@ -523,8 +523,12 @@ def test_templates_and_translations_are_compiled(document: bundle.BundleDocument
     assert master.mjml.startswith("<mjml>")
     assert (note.channel, note.reply_to, note.text) == ("sms", "", "{{ slots.text }}")
     assert outbound.translations == {
-        "hero-generic": {"de": ("Willkommen im Laden", None, None)},
-        "hero-shoes": {"de": ("Freund", "Frühlingsschuhe für dich, ", None), "de-AT": (None, None, ".")},
+        "hero-generic": {"": ("Welcome to the shop", "", ""), "de": ("Willkommen im Laden", None, None)},
+        "hero-shoes": {
+            "": ("friend", "Spring shoes for you, ", "!"),
+            "de": ("Freund", "Frühlingsschuhe für dich, ", None),
+            "de-AT": (None, None, "."),
+        },
     }
 
 

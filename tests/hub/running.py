@@ -20,7 +20,7 @@ import msgspec
 from hub.cli.client import HubAddress, HubClient
 from hub.server import HubServer, create_server
 from hub.settings import Settings
-from onevoice.v1 import catalogue_pb2
+from onevoice.v1 import catalogue_pb2, fleet_pb2
 from tests.hub.catalogues import small_files
 
 START_SECONDS = 30.0
@@ -80,6 +80,11 @@ class RunningHub:
                 return int(answer.revision)
             approve = catalogue_pb2.ApproveRequest(content_hash=answer.content_hash, user=approver)
             return int(hub.catalogue.Approve(approve, timeout=30).revision)
+
+    def profiles(self) -> int:
+        """How many profiles the hub holds, counted now."""
+        with self.client() as hub:
+            return int(hub.fleet.Status(fleet_pb2.StatusRequest(), timeout=30).hub.profiles)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)

@@ -1,0 +1,1 @@
+"""E-mail: templates become messages, messages reach an SMTP server, and what comes back is read."""
