@@ -8,10 +8,12 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import structlog
+from starlette.routing import Route
 
 from core.user_token import load_user_token_key
 from hub.data.intake import Intake
@@ -24,12 +26,16 @@ from hub.decisioning.deciding import Decider
 from hub.decisioning.decision_log import DecisionLog
 from hub.decisioning.publishing import Publisher
 from hub.delivery.email.channel import EmailChannel, EmailOptions, open_channel
+from hub.delivery.email.listener import BounceListener
+from hub.delivery.email.returns import Returns
 from hub.delivery.email.smtp import SmtpServer
 from hub.delivery.email.verp import Verp
+from hub.delivery.engagement import Engagements
 from hub.delivery.engines import Engines
 from hub.delivery.links import Links
 from hub.delivery.options import DeliveryOptions
 from hub.delivery.plane import Delivery
+from hub.delivery.subscriptions import Subscriptions
 from hub.errors import SettingsError, UnavailableError
 from hub.keys import Keys, open_keys
 from hub.locking import locked
@@ -57,10 +63,12 @@ from hub.sync.frames import Frames
 from hub.sync.service import SyncService
 from hub.web.app import create_app
 from hub.web.listening import serve
+from hub.web.public import public_routes
 
 ADDRESSES_FILE: Final = "addresses.json"
 FLEET_SAVE_SECONDS: Final = 5.0
 FOLLOW_SECONDS: Final = 1.0
+APPLIED_SECONDS_MAX: Final = 1.0
 SMTP_PORTS: Final = {"none": 25, "starttls": 587, "tls": 465}
 _log = structlog.get_logger("hub")
 
@@ -78,6 +86,7 @@ class HubServer:
         self.metrics = Metrics()
         self.grpc_port = 0
         self.http_port = 0
+        self.bounce_port = 0  # 0: none
         self._waiting_for = ["start"]
 
     @contextlib.asynccontextmanager
@@ -93,8 +102,12 @@ class HubServer:
             self.metrics.watch("onevoice_hub", parts.report.gauges)
             self.metrics.watch("onevoice", parts.delivery.gauges)
             self.grpc_port = await self._listen(stack, keys, parts)
-            app = create_app(parts.report.status, lambda: self._waiting_for, self.metrics)
+            app = create_app(parts.report.status, lambda: self._waiting_for, self.metrics, parts.public())
             self.http_port = await serve(stack, app, self.settings.http_host, self.settings.http_port)
+            parts.email.links.public_url = self.settings.public_url or (
+                f"http://{self.settings.http_host}:{self.http_port}"
+            )
+            self.bounce_port = await self._take_returns(stack, parts)
             self._announce(keys)
             yield self
             self._waiting_for = ["stop"]
@@ -140,6 +153,17 @@ class HubServer:
         )
         return port
 
+    async def _take_returns(self, stack: contextlib.AsyncExitStack, parts: "_Parts") -> int:
+        """Take bounces and complaints, where a port is set; returns it."""
+        settings = self.settings
+        if settings.bounce_port is None:
+            return 0
+        returns = parts.returns(settings)
+        listener = BounceListener(returns, settings.bounce_host, settings.bounce_port, settings.mail_domain)
+        await listener.start()
+        stack.push_async_callback(listener.stop)
+        return listener.port
+
     def _announce(self, keys: Keys) -> None:
         """Say where the hub is: in its log, and in a file for whoever started it on free ports."""
         addresses = {
@@ -147,6 +171,8 @@ class HubServer:
             "http": f"http://{self.settings.http_host}:{self.http_port}",
             "signing_key": keys.signing_public.hex(),
         }
+        if self.bounce_port:
+            addresses["bounces"] = f"{self.settings.bounce_host}:{self.bounce_port}"
         draft = self.settings.data_dir / f".{ADDRESSES_FILE}"
         draft.write_text(json.dumps(addresses) + "\n", encoding="utf-8")
         draft.replace(self.settings.data_dir / ADDRESSES_FILE)
@@ -178,6 +204,15 @@ class _Parts:
             clock=wall_clock_ms,
             options=_delivery_options(settings),
         )
+        self.subscriptions = Subscriptions(
+            store,
+            self.intake.accept,
+            partial(_until_applied, plane),
+            lambda: self.decider.document,
+            wall_clock_ms,
+            settings.node,
+        )
+        self.engagement = Engagements(store, self.intake.accept, wall_clock_ms, settings.node)
         plane.changes.subscribe(self.delivery.wake)
         # Delivery before ingestion: whom an event concerns is known before the first one is applied by it.
         prepare = (self.decider.prepare, self.delivery.prepare, _preparing(plane))
@@ -218,11 +253,30 @@ class _Parts:
         await parts.delivery.start()
         stack.push_async_callback(parts.delivery.stop)
         await parts.publisher.load(sign_anew=settings.sign_anew)
+        parts.engagement.start()
+        stack.push_async_callback(parts.engagement.stop)
         return parts
 
     def fleet_revision(self) -> int:
         """The highest revision that an edge has told."""
         return max((edge.bundle_revision for edge in self.fleet.edges()), default=0)
+
+    def public(self) -> list[Route]:
+        """The routes that links in messages lead to."""
+        return public_routes(self.email.links, self.subscriptions, self.engagement)
+
+    def returns(self, settings: Settings) -> Returns:
+        """What acts on mails that come back."""
+        return Returns(
+            self.store,
+            self.intake.accept,
+            self.subscriptions,
+            self.email.verp,
+            self.email.links,
+            wall_clock_ms,
+            settings.node,
+            settings.unsubscribe_mailto,
+        )
 
     def servicers(self, settings: Settings, keys: Keys, metrics: Metrics) -> Servicers:
         """The faces on gRPC."""
@@ -286,7 +340,7 @@ def _email(settings: Settings, keys: Keys) -> EmailChannel:
         )
     return open_channel(
         EmailOptions(
-            Links(keys.links, settings.public_url),
+            Links(keys.links, settings.public_url or f"http://{settings.http_host}:{settings.http_port}"),
             Verp(keys.links, settings.mail_domain),
             server,
             settings.dkim_selector,
@@ -330,6 +384,14 @@ def _read(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         message = f"ONEVOICE_USER_TOKEN_KEYS: expected readable files, got {path}: {error}"
         raise SettingsError(message) from error
+
+
+async def _until_applied(plane: DataPlane) -> None:
+    """Wait a moment until what the event log holds by now is in force."""
+    if plane.ingestion.running:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(APPLIED_SECONDS_MAX):
+                await plane.ingestion.applied(plane.event_log.last_sequence)
 
 
 async def _follow(publisher: Publisher) -> None:

@@ -298,6 +298,12 @@ class Settings:
     def _check_mail(self) -> None:
         if self.smtp_host and not self.mail_domain:
             raise SettingsError("ONEVOICE_MAIL_DOMAIN: expected a domain with ONEVOICE_SMTP_HOST, got none")
+        if self.bounce_port is not None and not self.mail_domain:
+            raise SettingsError("ONEVOICE_MAIL_DOMAIN: expected a domain with ONEVOICE_BOUNCE_PORT, got none")
+        if self.smtp_host and not self.public_url and not is_loopback(self.http_host):
+            raise SettingsError(
+                "ONEVOICE_PUBLIC_URL: expected how the outside reaches the hub, for links in mails, got none"
+            )
         if bool(self.smtp_username) != bool(self.smtp_password):
             raise SettingsError(
                 "ONEVOICE_SMTP_USERNAME: expected ONEVOICE_SMTP_PASSWORD with it, got one of the two"

@@ -1,9 +1,9 @@
 """Engagement: opens and clicks of messages as they came, and whether a person or a machine made them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from sqlalchemy import Boolean, Column, String, Table, delete, func, insert, select
+from sqlalchemy import Boolean, Column, String, Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.engine import Connection
 
 from hub.store.metadata import Millis, Number, metadata
@@ -50,6 +50,56 @@ def add_once(connection: Connection, row: Engagement) -> bool:
         return False
     connection.execute(insert(engagements), row._asdict())
     return True
+
+
+class Seen(NamedTuple):
+    """A row of the table."""
+
+    number: int
+    message_id: str
+    kind: str
+    at_ms: int
+    machine: bool | None
+    link: str
+
+
+_JUDGE: Final = (
+    update(engagements).where(engagements.c.number == bindparam("row")).values(machine=bindparam("verdict"))
+)
+
+
+def add(connection: Connection, rows: Sequence[Engagement]) -> None:
+    """Keep engagements as they came."""
+    if rows:
+        cut = [row._replace(link=row.link[:LINK_LENGTH_MAX])._asdict() for row in rows]
+        connection.execute(insert(engagements), cut)
+
+
+def unjudged(connection: Connection, before_ms: int, count: int) -> list[Seen]:
+    """The oldest that came before a time and were not judged."""
+    statement = (
+        select(engagements)
+        .where(engagements.c.machine.is_(None), engagements.c.at_ms <= before_ms)
+        .order_by(engagements.c.number)
+        .limit(count)
+    )
+    return [Seen(*row) for row in connection.execute(statement)]
+
+
+def of_messages(connection: Connection, message_ids: Iterable[str]) -> list[Seen]:
+    """Everything of some messages, in order of arrival."""
+    found = [
+        Seen(*row)
+        for chunk in chunks(message_ids)
+        for row in connection.execute(select(engagements).where(engagements.c.message_id.in_(chunk)))
+    ]
+    return sorted(found)
+
+
+def judge(connection: Connection, verdicts: Mapping[int, bool]) -> None:
+    """Write who made them: number -> whether a machine did."""
+    if verdicts:
+        connection.execute(_JUDGE, [{"row": number, "verdict": one} for number, one in verdicts.items()])
 
 
 def remove(connection: Connection, message_ids: Iterable[str]) -> None:

@@ -1,6 +1,6 @@
-"""Routes of the hub's HTTP port. Everything is read-only and names no person."""
+"""Routes of the hub's HTTP port. All but what links in messages lead to (`public.py`) is read-only."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from google.protobuf.json_format import MessageToJson
@@ -21,8 +21,10 @@ METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 PAGE_HEADERS: Final = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"}
 
 
-def create_app(status: Status, not_ready: NotReady, metrics: Metrics) -> Starlette:
-    """The application behind the hub's HTTP port."""
+def create_app(
+    status: Status, not_ready: NotReady, metrics: Metrics, public: Sequence[Route] = ()
+) -> Starlette:
+    """The application behind the hub's HTTP port. `public`: the routes that links in messages lead to."""
 
     async def page(request: Request) -> Response:
         return HTMLResponse(render(await status()), headers=PAGE_HEADERS)
@@ -52,6 +54,7 @@ def create_app(status: Status, not_ready: NotReady, metrics: Metrics) -> Starlet
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             Route("/metrics", scrape),
+            *public,
         ],
         exception_handlers={404: _not_found, 405: _not_allowed},
     )
@@ -62,7 +65,7 @@ async def _not_found(request: Request, error: Exception) -> Response:
 
 
 async def _not_allowed(request: Request, error: Exception) -> Response:
-    return _error(405, "method_not_allowed", "GET")
+    return _error(405, "method_not_allowed", "GET, or POST where a form is")
 
 
 def _error(status: int, code: str, expected: str) -> JSONResponse:

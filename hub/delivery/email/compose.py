@@ -73,6 +73,9 @@ class EmailComposer:
             message.message_id, self.verp.sender(message_id), _ascii_address(message.recipient), content
         )
 
+    def _whole_id(self, message_id: str) -> str:
+        return message_id if "@" in message_id else f"{message_id}@{self.verp.mail_domain}"
+
     def _rewriting(self, message_id: str) -> Callable[[str], str]:
         """What becomes of the address of each link, in the order of the page."""
         count = 0
@@ -109,7 +112,7 @@ class EmailComposer:
             ("To", _ascii_address(message.recipient)),
             ("Subject", _words(rendered.subject)),
             ("Date", format_datetime(sent_at)),
-            ("Message-ID", f"<{message.message_id.partition('@')[0]}@{self.verp.mail_domain}>"),
+            ("Message-ID", f"<{self._whole_id(message.message_id)}>"),
             ("List-Unsubscribe", ",\r\n ".join(ways)),
             ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
             ("Auto-Submitted", "auto-generated"),
