@@ -23,6 +23,7 @@ class EmailOptions:
     dkim_key: Path | None = None
     track: bool = True
     unsubscribe_mailto: str = ""
+    site_url: str = ""
 
 
 @dataclass(frozen=True, repr=False)
@@ -50,7 +51,14 @@ def open_channel(options: EmailOptions) -> EmailChannel:
         key = load_key(_read(options.dkim_key))
         signer = DkimSigner(options.verp.mail_domain, options.dkim_selector, key)
     sender = SmtpSender(options.server) if options.server is not None else None
-    composer = EmailComposer(options.links, options.verp, signer, options.track, options.unsubscribe_mailto)
+    composer = EmailComposer(
+        options.links,
+        options.verp,
+        signer,
+        options.track,
+        options.unsubscribe_mailto,
+        options.site_url,
+    )
     return EmailChannel(options.links, options.verp, composer, sender)
 
 

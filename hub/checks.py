@@ -1,0 +1,8 @@
+"""What the hub checks in a catalogue that the core cannot: when publishing, and in `onevoice validate`."""
+
+from typing import Final
+
+from hub.decisioning.compiling import Check
+from hub.decisioning.time_zones import check_time_zone
+
+CATALOGUE_CHECKS: Final[tuple[Check, ...]] = (check_time_zone,)
