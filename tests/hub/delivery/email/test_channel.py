@@ -140,7 +140,7 @@ class Mailing:
     def clicks(self, address: str) -> int:
         with self.hub.client("server") as client:
             shown = client.profiles.Get(profiles_pb2.GetRequest(person=f"email:{address}"), timeout=10)
-        return int(json.loads(shown.profile)["attributes"].get("profile.clicks", 0))
+        return int(json.loads(shown.profile)["attributes"].get("clicks", 0))
 
     def ask(
         self, method: str, url: str, body: bytes = b"", kind: str = FORM, **headers: str
@@ -357,7 +357,7 @@ def test_what_a_person_does_becomes_events_and_what_a_machine_does_is_counted_ap
     fresh = mailing.sent(mailing.join("email", "analytics"))[0]
     mailing.ask("GET", links(mailing, "c0", fresh), user_agent=BROWSER)
 
-    until(lambda: mailing.clicks(human) == 1, "her click as an event")
+    until(lambda: mailing.clicks(human) == 1, "her click as an event", 8)
     assert mailing.verdicts(ids[human]) == [("click", False), ("open", False)]
     assert mailing.verdicts(ids[scanner]) == [("click", True)] * 3
     assert mailing.verdicts(ids[burst]) == [("click", True)] * 2
