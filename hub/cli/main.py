@@ -5,11 +5,37 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from hub.cli import audit, certs, decide, evaluate, events, fleet, people, publish, tokens, validate, why
+from hub.cli import (
+    audit,
+    certs,
+    decide,
+    evaluate,
+    events,
+    fleet,
+    import_rules,
+    people,
+    publish,
+    tokens,
+    validate,
+    why,
+)
 from hub.cli.errors import DONE, CommandError, UsageError, as_json
 from hub.cli.output import Output
 
-COMMANDS = (validate, publish, fleet, decide, why, people, events, audit, tokens, certs, evaluate)
+COMMANDS = (
+    validate,
+    publish,
+    fleet,
+    decide,
+    why,
+    people,
+    events,
+    audit,
+    tokens,
+    certs,
+    evaluate,
+    import_rules,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
