@@ -18,11 +18,11 @@ from hub.cli.arguments import json_option, moment, now_ms
 from hub.cli.errors import DONE, CommandError, UsageError
 from hub.cli.output import Output
 from hub.cli.session import Commands
-from hub.cli.variables import NO_VARIABLES, Variables, read_variables, to_json
+from hub.cli.variables import MILLISECOND_NS, NO_VARIABLES, SCOPES, Variables, read_variables, to_json
 from hub.decisioning.zones import find_zone
 
 STANDARD_INPUT: Final = "-"
-MILLISECOND_NS: Final = 1_000_000
+SCOPE_PREFIXES: Final = tuple(f"{scope}." for scope in SCOPES)
 #: What a catalogue calls these types.
 SHOWN_TYPES: Final = {
     "double": "float",
@@ -82,7 +82,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 def _evaluated(expression: str, variables: Variables, at_ms: int) -> Value:
     values = {"now": Timestamp(at_ms * MILLISECOND_NS), **variables.values}
     try:
-        scope = Scope(frozenset([*values, *variables.attributes]))
+        declared = [name for name in variables.attributes if not name.startswith(SCOPE_PREFIXES)]
+        scope = Scope(frozenset([*values, *declared]))
         value = compile_expression(parse(expression), scope).evaluate(values, find_zone)
         typed_values.encode(value)  # what is too large to write is an error of the expression too
         return value

@@ -12,6 +12,7 @@ from hub.cli import (
     evaluate,
     events,
     fleet,
+    import_rules,
     outbox,
     people,
     publish,
@@ -22,7 +23,21 @@ from hub.cli import (
 from hub.cli.errors import DONE, CommandError, UsageError, as_json
 from hub.cli.output import Output
 
-COMMANDS = (validate, publish, fleet, decide, why, people, events, outbox, audit, tokens, certs, evaluate)
+COMMANDS = (
+    validate,
+    publish,
+    fleet,
+    decide,
+    why,
+    people,
+    events,
+    outbox,
+    audit,
+    tokens,
+    certs,
+    evaluate,
+    import_rules,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,11 +11,13 @@ from typing import Any, Final
 from core.bundle import BOOL, FLOAT, INT, STRING, STRINGS, TIMESTAMP
 from core.cel.general import times
 from core.cel.general.values import Duration, Map, Timestamp, Uint, Value, checked_int, checked_uint
+from core.cel.literals import timestamp_text
 from core.errors import EvaluationError
 from hub.cli.errors import UsageError
 
 VARIABLES_BYTES_MAX: Final = 1024 * 1024
 TYPES_KEY: Final = "types"
+MILLISECOND_NS: Final = 1_000_000
 #: Names whose fields are the attributes of a catalogue.
 SCOPES: Final = ("profile", "context")
 
@@ -150,7 +152,8 @@ def to_json(value: Value) -> Any:
     if isinstance(value, list):
         return [to_json(one) for one in value]
     if isinstance(value, Timestamp):
-        return times.timestamp_text(value)
+        ms, below = divmod(value.ns, MILLISECOND_NS)
+        return times.timestamp_text(value) if below else timestamp_text(ms)
     if isinstance(value, Duration):
         return times.duration_text(value)
     return _scalar(value)

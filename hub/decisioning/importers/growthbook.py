@@ -1,8 +1,11 @@
 """GrowthBook's conditions (SDK specification, `evalCondition`) in CEL, over the attributes in `profile`."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, Final
+
+import re2
 
 from hub.decisioning.importers import leaves, versions
 from hub.decisioning.importers.verdicts import Case, MalformedError, from_json
@@ -26,6 +29,7 @@ Groups = Mapping[str, list[Any]]
 
 _COMPARISONS: Final = {"$lt": "<", "$lte": "<=", "$gt": ">", "$gte": ">="}
 _VERSIONS: Final = {"$veq": "==", "$vne": "!=", "$vlt": "<", "$vlte": "<=", "$vgt": ">", "$vgte": ">="}
+_WORDS: Final = {"true": True, "false": False, "null": None}
 _TYPES: Final = {
     "string": "[string]",
     "number": "[int, uint, double]",
@@ -78,7 +82,7 @@ class _Translator:
     def value(self, ref: Ref, wanted: Any, positive: bool, depth: int, any_case: bool = False) -> str:
         match wanted:
             case str() if any_case:
-                return leaves.within_any_case(ref, [wanted], positive)
+                return leaves.matches(ref, f"^(?:{re2.escape(wanted)})$", positive, any_case=True)
             case str():
                 return leaves.equals(ref, _texts(wanted), positive)
             case bool():
@@ -126,7 +130,8 @@ class _Translator:
             inner = self.condition(name, wanted, positive, depth + 1)
         falsy = f"{name} in {leaves.FALSY}"
         if positive:
-            return f"{ref.text}.exists({name}, {all_of([negated(falsy), inner])})"
+            some = f"{ref.text}.exists({name}, {all_of([negated(falsy), inner])})"
+            return all_of([f"type({ref.text}) == list", some])
         none = f"{ref.text}.all({name}, {any_of([falsy, inner])})"
         return any_of([ref.missing, f"type({ref.text}) != list", none])
 
@@ -138,7 +143,11 @@ class _Translator:
             for one in wanted
         ]
         is_list = f"type({ref.text}) == list"
-        return all_of([is_list, *parts]) if positive else any_of([ref.missing, f"type({ref.text}) != list", *parts])
+        return (
+            all_of([is_list, *parts])
+            if positive
+            else any_of([ref.missing, f"type({ref.text}) != list", *parts])
+        )
 
 
 def _is_operators(wanted: Any) -> bool:
@@ -147,11 +156,13 @@ def _is_operators(wanted: Any) -> bool:
 
 def _texts(wanted: str) -> list[Any]:
     """What JavaScript turns into this text: the text, and the number, bool or null that is written so."""
+    if wanted in _WORDS:
+        return [wanted, _WORDS[wanted]]
     number = leaves.number_of(wanted)
-    others: list[Any] = {"true": [True], "false": [False], "null": [None]}.get(wanted, [])
-    if wanted and number == number and literal(int(number) if number.is_integer() else number) == wanted:
-        others = [int(number) if number.is_integer() else number]
-    return [wanted, *others]
+    if not wanted or math.isnan(number):
+        return [wanted]
+    plain = int(number) if number.is_integer() else number
+    return [wanted, plain] if literal(plain) == wanted else [wanted]
 
 
 def _boolean(ref: Ref, wanted: bool, positive: bool) -> str:
@@ -196,7 +207,9 @@ _SIMPLE: Final[dict[str, Callable[[Ref, Any, bool], str]]] = {
         _never(positive) if isinstance(wanted, dict | list) else leaves.equals(ref, [wanted], positive)
     ),
     "$ne": lambda ref, wanted, positive: (
-        _never(not positive) if isinstance(wanted, dict | list) else leaves.equals(ref, [wanted], not positive)
+        _never(not positive)
+        if isinstance(wanted, dict | list)
+        else leaves.equals(ref, [wanted], not positive)
     ),
     "$exists": lambda ref, wanted, positive: leaves.equals(ref, [None], positive is not bool(wanted)),
     "$in": _in,

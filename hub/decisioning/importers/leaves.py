@@ -1,7 +1,7 @@
 """Single conditions on one value, with JavaScript's coercions where the other systems have them.
 
-Each function takes `positive`: whether the result is true exactly when the condition holds, or exactly when it
-does not. Anywhere else the result is false or an error.
+Each function takes `positive`: whether the result is true exactly when the condition holds, or exactly when
+it does not. Anywhere else the result is false or an error.
 """
 
 import math
@@ -114,7 +114,8 @@ def within(ref: Ref, values: Sequence[Any], positive: bool) -> str:
     listed = literal(list(values))
     entries = f"{ref.text}.exists(entry, entry in {listed})"
     if positive:
-        return any_of([f"{ref.text} in {listed}", entries, ref.missing if None in values else FALSE])
+        some = f"(type({ref.text}) == list && {entries})"
+        return any_of([f"{ref.text} in {listed}", some, ref.missing if None in values else FALSE])
     present = f"(type({ref.text}) == list ? !{entries} : !({ref.text} in {listed}))"
     return present if None in values else any_of([ref.missing, present])
 
@@ -128,9 +129,11 @@ def within_any_case(ref: Ref, values: Sequence[Any], positive: bool) -> str:
     pattern = literal(f"(?i)^(?:{'|'.join(texts)})$")
     entries = f"{ref.text}.exists(entry, entry.matches({pattern}))"
     if positive:
-        return any_of([f"{ref.text}.matches({pattern})", entries, within(ref, others, True)])
+        some = f"(type({ref.text}) == list && {entries})"
+        return any_of([f"{ref.text}.matches({pattern})", some, within(ref, others, True)])
     different = f"!{ref.text}.matches({pattern})"
-    in_list = f"{ref.text}.all(entry, type(entry) != string || !entry.matches({pattern}))"
+    none = f"{ref.text}.all(entry, type(entry) != string || !entry.matches({pattern}))"
+    in_list = f"(type({ref.text}) == list && {none})"
     kinds = f"!(type({ref.text}) in [string, list])"
     return all_of(
         [any_of([ref.missing, different, in_list, kinds]), within(ref, others, False) if others else TRUE]
@@ -160,3 +163,8 @@ def _is_pattern(pattern: str) -> bool:
     except re.error:
         return False
     return True
+
+
+def any_case_pattern(ref: Ref, place: str, text: str) -> str:
+    """A test for a text without regard to case; `place` is where it stands, such as `^{}`."""
+    return f"{ref.text}.matches({literal('(?i)' + place.format(re2.escape(text)))})"

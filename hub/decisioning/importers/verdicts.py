@@ -45,6 +45,8 @@ def verdict(case: Case) -> dict[str, Any]:
         return {**line, "refused": f"the expression it makes has no place in CEL: {error}"}
     except RecursionError:
         return {**line, "refused": "a condition that is nested too deep"}
+    except (KeyError, TypeError, AttributeError, ValueError):
+        return {**line, "refused": "a condition that is malformed"}
     line["cel"] = cel
     if case.variables is not None:
         try:

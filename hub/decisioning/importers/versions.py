@@ -1,15 +1,15 @@
 """Comparisons of versions said as regular expressions, for CEL has no order of versions.
 
-The order is that of GrowthBook's SDKs, which is semver's for versions of three numbers: parts between dots and
-hyphens are compared one by one, numbers before texts, a version without a pre-release after those with one.
-A version is greater than `a.b.c` if it begins with `a.b` and goes on with more than `c`, and so on: one
+The order is that of GrowthBook's SDKs, which is semver's for versions of three numbers: parts between dots
+and hyphens are compared one by one, numbers before texts, a version without a pre-release after those with
+one. A version is greater than `a.b.c` if it begins with `a.b` and goes on with more than `c`, and so on: one
 alternative for each part where it may be decided.
 """
 
 import re
 from typing import Any, Final
 
-from core.cel.general.regex import matches
+from core.cel.general.regex import PATTERN_LENGTH_MAX, matches
 from hub.decisioning.importers.writing import FALSE, OutsideError, Ref, all_of, any_of, literal
 
 _SEPARATOR: Final = "[-.]"
@@ -21,12 +21,19 @@ _REST: Final = r"(?:[-.+].*)?$"
 _RELEASE: Final = "~"
 _NUMBER: Final = re.compile("[0-9]+")
 _SPLIT: Final = re.compile(_SEPARATOR)
-_PATTERNS: Final = {"==": "equal", "!=": "equal", ">": "greater", "<=": "greater", ">=": "least", "<": "least"}
+_PATTERNS: Final = {
+    "==": "equal",
+    "!=": "equal",
+    ">": "greater",
+    "<=": "greater",
+    ">=": "least",
+    "<": "least",
+}
 _AGAINST: Final = frozenset({"!=", "<=", "<"})
 _OPPOSITES: Final = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
-#: A semantic version, which may begin with a `v`.
+#: A semantic version.
 SEMVER: Final = (
-    r"^v?(?:0|[1-9][0-9]*)\.(?:0|[1-9][0-9]*)\.(?:0|[1-9][0-9]*)(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?$"
+    r"^(?:0|[1-9][0-9]*)\.(?:0|[1-9][0-9]*)\.(?:0|[1-9][0-9]*)(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?$"
 )
 
 
@@ -38,7 +45,9 @@ def compares(ref: Ref, sign: str, wanted: Any, positive: bool) -> str:
     usual = all_of([f'!({ref.text} in [null, true, false, ""])', test])
     if not _zero_holds(sign, parts):
         return usual
-    return any_of([usual, ref.missing, f'{ref.text} in [null, true, false, ""]', f"type({ref.text}) in [list, map]"])
+    return any_of(
+        [usual, ref.missing, f'{ref.text} in [null, true, false, ""]', f"type({ref.text}) in [list, map]"]
+    )
 
 
 def compares_semver(ref: Ref, sign: str, wanted: str) -> str:
@@ -68,10 +77,15 @@ def _zero_holds(sign: str, parts: list[str]) -> bool:
 
 
 def pattern(sign: str, parts: list[str]) -> str:
-    """What versions match that are equal to these parts, greater, or either; as the sign or its opposite needs."""
+    """What matches the versions that are equal to these parts, greater, or either, as the sign needs."""
     kind = _PATTERNS[sign]
-    alternatives = [*([_equal(parts)] if kind != "greater" else []), *(_greater(parts) if kind != "equal" else [])]
-    return f"(?s)^v?(?:{'|'.join(alternatives)})"
+    equal = [_equal(parts)] if kind != "greater" else []
+    greater = _greater(parts, 0) if kind != "equal" else []
+    # `$.^` matches nothing.
+    found = f"(?s)^v?(?:{'|'.join([*equal, *greater]) or '$.^'})"
+    if len(found) > PATTERN_LENGTH_MAX:
+        raise OutsideError("a version that is too long")
+    return found
 
 
 def _equal(parts: list[str]) -> str:
@@ -79,17 +93,16 @@ def _equal(parts: list[str]) -> str:
     return _SEPARATOR.join(map(re.escape, written)) + _BUILD
 
 
-def _greater(parts: list[str]) -> list[str]:
-    found = []
-    for at, part in enumerate(parts):
-        before = "".join(re.escape(one) + _SEPARATOR for one in parts[:at])
-        found += [before + more for more in _more_than(part, at == len(parts) - 1)]
-    if parts[3:] != [_RELEASE]:
-        exactly = [re.escape(one) for one in parts]
-        found.append(_SEPARATOR.join(exactly) + _SEPARATOR)
-        if len(parts) > 3:
-            found.append(_SEPARATOR.join(exactly[:3]) + _BUILD)
-    return found
+def _greater(parts: list[str], at: int) -> list[str]:
+    """How a version that is equal before the part at `at` can go on and be greater."""
+    found = _more_than(parts[at], at == len(parts) - 1)
+    same = re.escape(parts[at])
+    if at == 2 and len(parts) > 3 and parts[3:] != [_RELEASE]:
+        found.append(same + _BUILD)  # a release comes after its pre-releases
+    if at == len(parts) - 1:
+        return found if parts[at] == _RELEASE else [*found, same + _SEPARATOR]
+    deeper = _greater(parts, at + 1)
+    return [*found, f"{same}{_SEPARATOR}(?:{'|'.join(deeper)})"] if deeper else found
 
 
 def _more_than(part: str, last: bool) -> list[str]:
@@ -103,8 +116,17 @@ def _more_than(part: str, last: bool) -> list[str]:
         return [f"(?:{numbers}|{_TEXT}){_REST}", _SEPARATOR]
     if part[0].isdigit() or not part.isascii():
         raise OutsideError("a version with a part that begins with a digit and is no number")
-    texts = [re.escape(part[:at]) + _above(character) + _PART + "*" for at, character in enumerate(part)]
-    return [f"(?:{'|'.join(texts)}|{re.escape(part)}{_PART}+){_REST}"]
+    return [f"{_texts_above(part)}{_PART}*{_REST}"]
+
+
+def _texts_above(text: str) -> str:
+    """The beginnings that make a part greater than a text: more at some character, or the text and more."""
+    more = f"{re.escape(text[-1])}{_PART}"
+    for at in range(len(text) - 1, -1, -1):
+        more = f"(?:[^\\x00-\\x{ord(text[at]):02x}]|{more})"
+        if at:
+            more = re.escape(text[at - 1]) + more
+    return more
 
 
 def _numbers_above(number: str) -> list[str]:
@@ -115,7 +137,3 @@ def _numbers_above(number: str) -> list[str]:
             rest = f"[0-9]{{{length - at - 1}}}" if at < length - 1 else ""
             found.append(f"{number[:at]}[{int(digit) + 1}-9]{rest}")
     return found
-
-
-def _above(character: str) -> str:
-    return rf"[\x{{{ord(character) + 1:x}}}-\x{{10ffff}}]"

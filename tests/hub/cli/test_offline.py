@@ -181,6 +181,80 @@ def test_eval_prints_value_and_type(
 
 
 @pytest.mark.parametrize(
+    ("expression", "value", "kind", "refusal"),
+    [
+        (
+            "profile.tags.exists(t, t.startsWith('b'))",
+            True,
+            "bool",
+            "EXPR:1:14: expected a supported function",
+        ),
+        ("profile.birthday.getDayOfWeek('Europe/Berlin')", 2, "int", "`getDayOfWeek()`"),
+        ("{'a': [1, 2u, 1.5], 'b': null}", {"a": [1, 2, 1.5], "b": None}, "map", "a map literal"),
+        ("blob + b'c'", "YWJj", "bytes", "a bytes literal"),
+        ("wait.getMinutes() + int(count)", 95, "int", "`getMinutes()`"),
+        ("profile.nested.deep.x", 3, "int", "the selection of a field"),
+        ("[1.0 / 0.0, -1.0 / 0.0]", ["inf", "-inf"], "list", "a list literal"),
+        ("now", "2026-11-24T00:00:00.000Z", "timestamp", None),
+        (
+            "now + duration('1us')",
+            "2026-11-24T00:00:00.000001Z",
+            "timestamp",
+            "a duration of whole milliseconds",
+        ),
+        ("duration('90m')", "5400s", "duration", None),
+        ("type(1u)", "uint", "type", "`type()`"),
+    ],
+)
+def test_eval_takes_the_whole_language_and_says_what_a_catalogue_refuses(
+    offline: Command, tmp_path: Path, expression: str, value: object, kind: str, refusal: str | None
+) -> None:
+    variables = {
+        "profile": {"tags": ["a", "b"], "birthday": "1990-04-30T23:00:00Z", "nested": {"deep": {"x": 3}}},
+        "blob": "YWI=",
+        "wait": "90m",
+        "count": 5,
+        "types": {
+            "profile.birthday": "timestamp",
+            "blob": "bytes",
+            "wait": "duration",
+            "count": "uint",
+        },
+    }
+    (tmp_path / "vars.json").write_text(json.dumps(variables))
+    result = offline("eval", expression, "--vars", "vars.json", "--now", "2026-11-24T00:00:00Z", "--json")
+    assert (result.code, result.json["type"], result.json["value"]) == (0, kind, value)
+    said = result.json["catalogue_refusal"]
+    assert said is None if refusal is None else refusal in said
+    shown = offline("eval", expression, "--vars", "vars.json").out
+    assert ("a catalogue refuses this expression" in shown) is (refusal is not None)
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"x": 1, "types": {"x": "number"}}, "expected one of bool, int"),
+        ({"x": "a", "types": {"x": "int"}}, "expected int for x, got str"),
+        ({"x": True, "types": {"x": "int"}}, "expected int for x, got bool"),
+        ({"x": -1, "types": {"x": "uint"}}, "expected uint for x"),
+        ({"x": "?", "types": {"x": "bytes"}}, "expected bytes for x"),
+        ({"x": "3d", "types": {"x": "duration"}}, "expected duration for x"),
+        ({"x": [1], "types": {"x": "strings"}}, "expected strings for x"),
+        ({"x": 2**63}, "expected a value of CEL for x"),
+        ({"types": 3}, "expected an object of names and types"),
+        ([], "expected a JSON object"),
+    ],
+)
+def test_variables_that_do_not_fit_their_types_are_wrong_use(
+    offline: Command, tmp_path: Path, variables: object, message: str
+) -> None:
+    (tmp_path / "vars.json").write_text(json.dumps(variables))
+    result = offline("eval", "true", "--vars", "vars.json")
+    assert result.code == 2
+    assert message in result.err
+
+
+@pytest.mark.parametrize(
     ("expression", "message"),
     [
         ("1 / 0", "error"),
