@@ -138,7 +138,16 @@ def test_keys_are_made_once_and_only_their_owner_reads_them(tmp_path: Path) -> N
     assert unseal(again.sealing_private, seal(first.sealing_public, b"x")) == b"x"
     modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "keys").glob("*.key")}
     assert modes == dict.fromkeys(
-        ("signing.key", "sealing.key", "identifier.key", "server.key", "operator.key", "edge.key"), 0o600
+        (
+            "signing.key",
+            "sealing.key",
+            "identifier.key",
+            "links.key",
+            "server.key",
+            "operator.key",
+            "edge.key",
+        ),
+        0o600,
     )
     assert (tmp_path / "keys" / "signing.pub").read_text().strip() == first.signing_public.hex()
     assert "object at" in repr(first)
