@@ -109,7 +109,7 @@ class HubProcess:
     def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder / "hub-data"
         self._log = folder / "hub.log"
-        self._environment = {
+        self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("ONEVOICE_")},
             "ONEVOICE_DATA_DIR": str(self.folder),
             "ONEVOICE_GRPC_PORT": "0",
@@ -125,7 +125,7 @@ class HubProcess:
         addresses.unlink(missing_ok=True)
         with self._log.open("ab") as log:
             command = [sys.executable, "-m", "hub.main"]
-            self._process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log, cwd=ROOT)
+            self._process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log, cwd=ROOT)
         until(lambda: addresses.exists() or self._process.poll() is not None, "the hub's start")  # type: ignore[union-attr]
         assert addresses.exists(), self.log()
         found = json.loads(addresses.read_text(encoding="utf-8"))
