@@ -243,6 +243,15 @@ class System:
             "ONEVOICE_SITE_KEYS_FILE": str(folder / "keys" / "site.key"),
             "ONEVOICE_USER_TOKEN_KEYS": str(folder / "keys" / "user-token.pub.pem"),
             "ONEVOICE_SITE": SITE,
+            "ONEVOICE_SITE_URL": http(ports.shop),
+            "ONEVOICE_PUBLIC_URL": http(ports.hub_http),
+            "ONEVOICE_SMTP_HOST": HOST,
+            "ONEVOICE_SMTP_PORT": str(ports.smtp),
+            "ONEVOICE_SMTP_TLS": "none",
+            "ONEVOICE_MAIL_DOMAIN": MAIL_DOMAIN,
+            "ONEVOICE_DKIM_SELECTOR": DKIM_SELECTOR,
+            "ONEVOICE_DKIM_KEY": str(folder / "keys" / "dkim.pem"),
+            "ONEVOICE_BOUNCE_PORT": str(ports.bounce),
             "ONEVOICE_ALLOW_TIME_TRAVEL": "true",
         }
 
