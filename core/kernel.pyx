@@ -60,6 +60,7 @@ from core.values cimport Attributes, as_object, ov_value
 import msgspec
 
 from core import bundle, check, reasons
+from core.rules import early_conditions
 
 
 @cython.final
@@ -69,8 +70,13 @@ cdef class Kernel:
     def __cinit__(self, document not None):
         self.document = document
         self._pool = Pool()
-        self.tables = Tables(document, _deciding(document))
-        self.attributes = Attributes(document.attributes, _attributes_used(document))
+        deciding = _deciding(document)
+        self.tables = Tables(document, deciding)
+        self.attributes = Attributes(
+            document.attributes,
+            _attributes_used(document, early_conditions(document, deciding)),
+            _attributes_used(document, range(len(document.tables.conditions))),
+        )
         self.candidates = Candidates(document, self.tables)
         self.blocks = Blocks(document.blocks, self.candidates.block_guards)
         self.candidates.build_placements(document, [self._fallback_blocks(p) for p in document.placements])
@@ -151,8 +157,8 @@ cdef class Kernel:
         view.record = situation.record
         if anonymous:
             view.record = NULL
-        self.attributes.load_record(view.record, situation.now_ms, view.values)
-        self.attributes.load_context(context, view.values)
+        self.attributes.load_record(view.record, situation.now_ms, extent > DECIDE, view.values)
+        self.attributes.load_context(context, extent > DECIDE, view.values)
         self.tables.evaluate(view.values, situation.now_ms, extent, view.literals)
         view.extent = extent
         view.ready = True
@@ -546,10 +552,12 @@ def _deciding(document):
     )
 
 
-def _attributes_used(document):
-    """Indexes of the attributes that a condition, a block or a model reads."""
-    used = {condition.attribute for condition in document.tables.conditions}
-    for condition in document.tables.conditions:
+def _attributes_used(document, conditions):
+    """Indexes of the attributes that one of the conditions, a block or a model reads."""
+    used = set()
+    for index in conditions:
+        condition = document.tables.conditions[index]
+        used.add(condition.attribute)
         used |= {argument for op, argument in condition.program if op == bundle.P_ATTRIBUTE}
     used |= {block.attribute for block in document.blocks}
     used |= {feature.attribute for model in document.models for feature in model.features}

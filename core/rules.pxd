@@ -55,6 +55,7 @@ ctypedef struct TextGroup:
     uint32_t attribute
     uint32_t begin
     uint32_t count
+    bint many                     # of a strings attribute: each of its entries may hit
     uint32_t literal_count
     const TextLiteral* literals   # ascending by hash
 
@@ -74,7 +75,8 @@ ctypedef struct ProgramTest:
     uint32_t step_count
     const ov_step* steps
 
-# How many of the nodes to evaluate: those that decide, those that also match, all.
+# How much to evaluate: what decides, what also matches, all. Conditions that decide nothing are evaluated
+# for the two latter.
 cdef enum Extent:
     DECIDE = 0
     MATCH = 1
@@ -90,17 +92,17 @@ cdef class Tables:
     cdef uint32_t* positions               # literal index of the bundle -> position in the plane
     cdef uint32_t* rule_true               # rule -> position of "definitely true"
     cdef uint32_t* rule_false              # rule -> position of "definitely false"
+    # By whether more than deciding is asked for: [0, count) are evaluated.
     cdef RangeGroup* _ranges
-    cdef size_t _range_count
+    cdef size_t _range_counts[2]
     cdef TextGroup* _texts
-    cdef size_t _text_count
-    cdef size_t _single_count              # text groups [0, single): of string attributes; then of strings
+    cdef size_t _text_counts[2]
     cdef HasTest* _has
-    cdef size_t _has_count
+    cdef size_t _has_counts[2]
     cdef PartTest* _parts
-    cdef size_t _part_count
+    cdef size_t _part_counts[2]
     cdef ProgramTest* _programs
-    cdef size_t _program_count
+    cdef size_t _program_counts[2]
     cdef ov_node_group* _groups
     cdef size_t _group_counts[3]           # by Extent: groups [0, count) are evaluated
     cdef uint32_t* _hits                   # scratch: rules found true
@@ -111,10 +113,10 @@ cdef class Tables:
     ) noexcept nogil
     cdef list matching(self, const uint8_t* literals)
 
-    cdef _place_conditions(self, list conditions)
+    cdef _place_conditions(self, list conditions, frozenset early)
     cdef _build_ranges(self, list groups)
-    cdef _build_texts(self, list singles, list many)
+    cdef _build_texts(self, list groups)
     cdef int _build_text(self, TextGroup* group, attribute, list members) except -1
-    cdef _build_tests(self, list conditions, dict ordered)
+    cdef _build_tests(self, list conditions, dict ordered, frozenset early)
     cdef const ov_step* _build_program(self, list program) except NULL
     cdef _place_nodes(self, list nodes, frozenset deciding, frozenset matching)

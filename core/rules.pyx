@@ -75,7 +75,8 @@ cdef class Tables:
     """The tables of one bundle, already checked by `core.check`.
 
     `deciding`: literals that decisions read; `matching`: those that `match` reads. Nodes neither needs are
-    evaluated for a trace only.
+    evaluated for a trace only; conditions that no decision needs are left out of it, so that what only the
+    hub matches (journeys) costs an edge nothing.
     """
 
     def __cinit__(self, document not None, frozenset deciding not None):
@@ -87,7 +88,7 @@ cdef class Tables:
         self.positions = <uint32_t*>self._pool.take(self.literal_count, sizeof(uint32_t))
         self._numbers = list(range(len(document.rules)))
         self._hits = <uint32_t*>self._pool.take(self.rule_count + 1, sizeof(uint32_t))
-        self._place_conditions(conditions)
+        self._place_conditions(conditions, early_conditions(document, deciding))
         matching = frozenset([rule.true_ref for rule in document.rules])
         self._place_nodes(document.tables.nodes, deciding, matching)
         self.rule_true = <uint32_t*>self._pool.take(self.rule_count, sizeof(uint32_t))
@@ -99,37 +100,36 @@ cdef class Tables:
     def __reduce__(self):
         raise TypeError("Tables hold addresses and cannot be pickled")
 
-    cdef _place_conditions(self, list conditions):
-        """Give every condition a position: the constant first, then kind by kind, and within a kind
-        attribute by attribute.
+    cdef _place_conditions(self, list conditions, frozenset early):
+        """Give every condition a position: the constant first, then kind by kind, within a kind the early
+        ones first, and then attribute by attribute.
         """
         cdef uint32_t position = 0
         kinds = {}
         for i, condition in enumerate(conditions):
             kinds.setdefault(_kind(condition), []).append(i)
         ordered = {
-            kind: sorted(members, key=lambda i: conditions[i].attribute) for kind, members in kinds.items()
+            kind: sorted(members, key=lambda i: (i not in early, conditions[i].attribute))
+            for kind, members in kinds.items()
         }
         for kind in range(KINDS):
             for i in ordered.get(kind, ()):
                 self.positions[<size_t>i * 2] = position
                 self.positions[<size_t>i * 2 + 1] = position + self.condition_count
                 position += 1
-        self._build_ranges(_by_attribute(conditions, ordered.get(RANGES, ())))
-        self._build_texts(
-            _by_attribute(conditions, ordered.get(SINGLES, ())),
-            _by_attribute(conditions, ordered.get(MANY, ())),
-        )
-        self._build_tests(conditions, ordered)
+        self._build_ranges(_groups(conditions, ordered.get(RANGES, ()), early))
+        texts = [*ordered.get(SINGLES, ()), *ordered.get(MANY, ())]
+        self._build_texts(sorted(_groups(conditions, texts, early), key=lambda group: group[0]))
+        self._build_tests(conditions, ordered, early)
 
     cdef _build_ranges(self, list groups):
         cdef RangeGroup* group
         cdef int64_t* lo
         cdef uint64_t* span
         cdef size_t i
-        self._range_count = len(groups)
-        self._ranges = <RangeGroup*>self._pool.take(self._range_count, sizeof(RangeGroup))
-        for g, (attribute, members) in enumerate(groups):
+        self._range_counts = [sum([not late for late, _, _ in groups]), len(groups)]
+        self._ranges = <RangeGroup*>self._pool.take(len(groups), sizeof(RangeGroup))
+        for g, (_, attribute, members) in enumerate(groups):
             group = &self._ranges[<size_t>g]
             lo = <int64_t*>self._pool.take(len(members), sizeof(int64_t))
             span = <uint64_t*>self._pool.take(len(members), sizeof(uint64_t))
@@ -142,11 +142,10 @@ cdef class Tables:
             group.lo = lo
             group.span = span
 
-    cdef _build_texts(self, list singles, list many):
-        self._single_count = len(singles)
-        self._text_count = len(singles) + len(many)
-        self._texts = <TextGroup*>self._pool.take(self._text_count, sizeof(TextGroup))
-        for g, (attribute, members) in enumerate(singles + many):
+    cdef _build_texts(self, list groups):
+        self._text_counts = [sum([not late for late, _, _ in groups]), len(groups)]
+        self._texts = <TextGroup*>self._pool.take(len(groups), sizeof(TextGroup))
+        for g, (_, attribute, members) in enumerate(groups):
             self._build_text(&self._texts[<size_t>g], attribute, members)
 
     cdef int _build_text(self, TextGroup* group, attribute, list members) except -1:
@@ -173,21 +172,23 @@ cdef class Tables:
         group.attribute = attribute
         group.begin = self.positions[<size_t>members[0][0] * 2]
         group.count = <uint32_t>len(members)
+        group.many = _kind(members[0][1]) == MANY
         group.literal_count = <uint32_t>len(wanted)
         group.literals = literals
         return 0
 
-    cdef _build_tests(self, list conditions, dict ordered):
+    cdef _build_tests(self, list conditions, dict ordered, frozenset early):
         """The tests that are evaluated one by one: has, parts of strings, programs."""
         cdef size_t i
         cdef bytes text
-        self._has_count = len(ordered.get(HAS, ()))
-        self._has = <HasTest*>self._pool.take(self._has_count, sizeof(HasTest))
+        self._has_counts = _counts(ordered.get(HAS, ()), early)
+        self._part_counts = _counts(ordered.get(PARTS, ()), early)
+        self._program_counts = _counts(ordered.get(PROGRAMS, ()), early)
+        self._has = <HasTest*>self._pool.take(self._has_counts[1], sizeof(HasTest))
         for i, index in enumerate(ordered.get(HAS, ())):
             self._has[i].attribute = conditions[index].attribute
             self._has[i].position = self.positions[<size_t>index * 2]
-        self._part_count = len(ordered.get(PARTS, ()))
-        self._parts = <PartTest*>self._pool.take(self._part_count, sizeof(PartTest))
+        self._parts = <PartTest*>self._pool.take(self._part_counts[1], sizeof(PartTest))
         for i, index in enumerate(ordered.get(PARTS, ())):
             text = conditions[index].strings[0].encode()
             self._parts[i].attribute = conditions[index].attribute
@@ -195,8 +196,7 @@ cdef class Tables:
             self._parts[i].op = conditions[index].op
             self._parts[i].text = self._pool.copy(text)
             self._parts[i].length = <uint32_t>len(text)
-        self._program_count = len(ordered.get(PROGRAMS, ()))
-        self._programs = <ProgramTest*>self._pool.take(self._program_count, sizeof(ProgramTest))
+        self._programs = <ProgramTest*>self._pool.take(self._program_counts[1], sizeof(ProgramTest))
         for i, index in enumerate(ordered.get(PROGRAMS, ())):
             self._programs[i].position = self.positions[<size_t>index * 2]
             self._programs[i].step_count = <uint32_t>len(conditions[index].program)
@@ -265,27 +265,26 @@ cdef class Tables:
         ----------
         values : IN, one per attribute of the bundle
         now : ms since 1970 UTC
-        extent : which nodes to evaluate
+        extent : which conditions and nodes to evaluate; the literals of the others stay as they were
         literals : OUT, `literal_count` bytes
         """
         cdef uint32_t n = self.condition_count
+        cdef size_t whole = extent > DECIDE
         cdef size_t i
         cdef const HasTest* has
-        cdef const TextGroup* text
         literals[0] = 1
         literals[n] = 0
-        for i in range(self._range_count):
+        for i in range(self._range_counts[whole]):
             _run_range(&self._ranges[i], &values[self._ranges[i].attribute], literals, n)
-        for i in range(self._text_count):
-            text = &self._texts[i]
-            _run_text(text, &values[text.attribute], i >= self._single_count, literals, n)
-        for i in range(self._has_count):
+        for i in range(self._text_counts[whole]):
+            _run_text(&self._texts[i], &values[self._texts[i].attribute], literals, n)
+        for i in range(self._has_counts[whole]):
             has = &self._has[i]
             literals[has.position] = values[has.attribute].held
             literals[has.position + n] = values[has.attribute].held ^ 1
-        for i in range(self._part_count):
+        for i in range(self._part_counts[whole]):
             _run_part(&self._parts[i], &values[self._parts[i].attribute], literals, n)
-        for i in range(self._program_count):
+        for i in range(self._program_counts[whole]):
             _run_program(&self._programs[i], values, now, literals, n)
         ov_run_nodes(self._groups, self._group_counts[<size_t>extent], literals)
 
@@ -313,12 +312,28 @@ def _kind(condition):
     return KIND_OF_OP.get(condition.op, CONSTANT)
 
 
-def _by_attribute(conditions, members):
-    """[(attribute, [(condition index, condition)])] of members that are in order of attribute already."""
+def _groups(conditions, members, early):
+    """[(late, attribute, [(condition index, condition)])] of members that are in that order already."""
     groups = {}
     for i in members:
-        groups.setdefault(conditions[i].attribute, []).append((i, conditions[i]))
-    return list(groups.items())
+        key = (i not in early, _kind(conditions[i]), conditions[i].attribute)
+        groups.setdefault(key, []).append((i, conditions[i]))
+    return [(late, attribute, found) for (late, _, attribute), found in groups.items()]
+
+
+def _counts(members, early):
+    """How many are needed for deciding, and how many there are."""
+    return [sum([i in early for i in members]), len(members)]
+
+
+def early_conditions(document, frozenset deciding):
+    """The indexes of the conditions on which the literals that decisions read rest."""
+    first = 2 * len(document.tables.conditions)
+    needed = set(deciding)
+    for i in range(len(document.tables.nodes) - 1, -1, -1):  # inputs come before
+        if first + i in needed:
+            needed.update(document.tables.nodes[i].inputs)
+    return frozenset([ref >> 1 for ref in needed if ref < first])
 
 
 def _extents(nodes, first, deciding, matching):
@@ -380,7 +395,7 @@ cdef inline void _hit(
 
 
 cdef inline void _run_text(
-    const TextGroup* group, const ov_value* value, bint many, uint8_t* literals, uint32_t n
+    const TextGroup* group, const ov_value* value, uint8_t* literals, uint32_t n
 ) noexcept nogil:
     cdef uint8_t* is_true = literals + group.begin
     cdef const char* at = value.text
@@ -390,7 +405,7 @@ cdef inline void _run_text(
     memset(is_true + n, value.type != OV_MISSING, group.count)
     if value.type == OV_MISSING or group.literal_count == 0:
         return
-    if not many:
+    if not group.many:
         _hit(group, <uint64_t>value.number, value.text, value.length, literals, n)
         return
     for _i in range(value.count):

@@ -57,15 +57,18 @@ cdef class Attributes:
     cdef Pool _pool
     cdef readonly uint32_t count
     cdef AttributeSpec* specs
+    # By whether more than deciding is asked for: [0, count) are read.
     cdef uint32_t* _profile            # attributes read from the record
-    cdef uint32_t _profile_count
+    cdef uint32_t _profile_counts[2]
     cdef uint32_t* _context            # attributes read from the context
-    cdef uint32_t _context_count
+    cdef uint32_t _context_counts[2]
     cdef tuple _context_names          # names without "context.", in order of _context
     cdef ListBuffer* _lists            # one for each of _context; used by those of type strings
 
-    cdef void load_record(self, const octet_t* record, int64_t now, ov_value* values) noexcept nogil
-    cdef int load_context(self, dict context, ov_value* values) except -1
+    cdef void load_record(
+        self, const octet_t* record, int64_t now, bint whole, ov_value* values
+    ) noexcept nogil
+    cdef int load_context(self, dict context, bint whole, ov_value* values) except -1
 
     cdef int _describe(self, AttributeSpec* spec, attribute) except -1
     cdef int _set_default_text(self, ov_value* value, bytes text) except -1

@@ -4,6 +4,8 @@ from core.bundle import Attribute
 
 @final
 class Attributes:
-    def __new__(cls, attributes: list[Attribute], used: frozenset[int]) -> Attributes: ...
+    def __new__(
+        cls, attributes: list[Attribute], deciding: frozenset[int], used: frozenset[int]
+    ) -> Attributes: ...
     @property
     def count(self) -> int: ...

@@ -52,11 +52,11 @@ cdef str CONTEXT_PREFIX = "context."
 
 @cython.final
 cdef class Attributes:
-    """The attributes of one bundle. `used`: the indexes that rules, models or blocks refer to; the others
-    stay missing.
+    """The attributes of one bundle. `deciding`: the indexes that decisions read; `used`: those that anything
+    refers to; the others stay missing.
     """
 
-    def __cinit__(self, list attributes not None, frozenset used not None):
+    def __cinit__(self, list attributes not None, frozenset deciding not None, frozenset used not None):
         self._pool = Pool()
         self.count = <uint32_t>len(attributes)
         self.specs = <AttributeSpec*>self._pool.take(self.count, sizeof(AttributeSpec))
@@ -66,17 +66,19 @@ cdef class Attributes:
         if self._lists == NULL:
             raise MemoryError
         names = []
+        profile_count = 0
         for i, attribute in enumerate(attributes):
             self._describe(&self.specs[<size_t>i], attribute)
-            if i not in used:
-                continue
-            if attribute.reading == READ_CONTEXT:
-                self._context[self._context_count] = i
-                self._context_count += 1
-                names.append(attribute.name.removeprefix(CONTEXT_PREFIX))
-            else:
-                self._profile[self._profile_count] = i
-                self._profile_count += 1
+        for whole, chosen in enumerate((deciding, used - deciding)):
+            for i in sorted(chosen):
+                if attributes[i].reading == READ_CONTEXT:
+                    self._context[len(names)] = i
+                    names.append(attributes[i].name.removeprefix(CONTEXT_PREFIX))
+                else:
+                    self._profile[profile_count] = i
+                    profile_count += 1
+            self._profile_counts[<size_t>whole] = profile_count
+            self._context_counts[<size_t>whole] = <uint32_t>len(names)
         self._context_names = tuple(names)
 
     def __dealloc__(self):
@@ -125,29 +127,32 @@ cdef class Attributes:
             at += _write_entry(at, text, <uint32_t>len(text))
         return 0
 
-    cdef void load_record(self, const octet_t* record, int64_t now, ov_value* values) noexcept nogil:
+    cdef void load_record(
+        self, const octet_t* record, int64_t now, bint whole, ov_value* values
+    ) noexcept nogil:
         """Read the profile's attributes.
 
         Parameters
         ----------
         record : IN, a checked record, or NULL where the profile is absent or must not be used
         now : ms since 1970 UTC
+        whole : also read what no decision needs
         values : OUT, one per attribute of the bundle
         """
         cdef uint32_t i, index
         cdef const AttributeSpec* spec
-        for i in range(self._profile_count):
+        for i in range(self._profile_counts[<size_t>whole]):
             index = self._profile[i]
             spec = &self.specs[index]
             if not _read_slot(record, spec, now, &values[index]):
                 values[index] = spec.fallback
 
-    cdef int load_context(self, dict context, ov_value* values) except -1:
+    cdef int load_context(self, dict context, bint whole, ov_value* values) except -1:
         """Read the context's attributes; a value of the wrong type counts as missing."""
         cdef uint32_t i, index
         cdef const AttributeSpec* spec
         cdef PyObject* found
-        for i in range(self._context_count):
+        for i in range(self._context_counts[<size_t>whole]):
             index = self._context[i]
             spec = &self.specs[index]
             found = PyDict_GetItemWithError(context, self._context_names[i])

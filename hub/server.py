@@ -16,6 +16,7 @@ import structlog
 from starlette.routing import Route
 
 from core.user_token import load_user_token_key
+from hub.checks import CATALOGUE_CHECKS
 from hub.data.intake import Intake
 from hub.data.maintenance import Retention
 from hub.data.plane import DataPlane, wall_clock_ms
@@ -218,7 +219,13 @@ class _Parts:
         prepare = (self.decider.prepare, self.delivery.prepare, _preparing(plane))
         self.fleet = Fleet(store, wall_clock_ms)
         self.publisher = Publisher(
-            store, keys.signing, self.bundles, prepare, wall_clock_ms, self.fleet_revision
+            store,
+            keys.signing,
+            self.bundles,
+            prepare,
+            wall_clock_ms,
+            self.fleet_revision,
+            CATALOGUE_CHECKS,
         )
         self.report = FleetReport(
             settings.node,
@@ -347,6 +354,7 @@ def _email(settings: Settings, keys: Keys) -> EmailChannel:
             settings.dkim_key,
             settings.track_engagement,
             settings.unsubscribe_mailto,
+            settings.site_url,
         )
     )
 

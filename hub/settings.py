@@ -217,6 +217,12 @@ class Settings:
         "an http:// or https:// URL",
         "how the outside reaches the hub's HTTP port, for links in messages; its own address if not set",
     )
+    site_url: str = setting(
+        "",
+        _public_url,
+        "an http:// or https:// URL",
+        "the site that messages lead to, `links.site` of templates",
+    )
     link_key: bytes | None = setting(
         None,
         _identifier_key,

@@ -328,8 +328,8 @@ class Event(_Authored, kw_only=True, frozen=True):
 class Template(_Owned, kw_only=True, frozen=True):
     """The master of a channel's messages. Texts are Liquid: `slots.NAME` is a block's content, `strings.KEY`
     the words of the person's language, `profile.ID` a declared attribute, `links.unsubscribe` and
-    `links.preferences` where to go. `mjml` becomes HTML; without `text` the plain part is
-    made from the HTML."""
+    `links.preferences` where to go, `links.site` the site's address. `mjml` becomes HTML; without `text` the
+    plain part is made from the HTML."""
 
     channel: Id
     sender: ReadableName

@@ -241,32 +241,43 @@
   }
 
   function flush() {
-    if (!flushing) flushing = Promise.resolve().then(sendAll).finally(() => { flushing = null; });
+    if (!flushing) flushing = sendAll();
     return flushing;
   }
 
   async function sendAll() {
-    while (queue.length) {
-      const batch = queue.splice(0, BEACON_EVENTS_MAX);
-      try {
-        const answer = await post("/v1/events", eventsBody(batch.map((entry) => entry.event)), EVENT_DEADLINE_MS);
-        retryMs = RETRY_MS_MIN;
-        const refused = new Map(answer.rejected.map((entry) => [entry.index, entry]));
-        batch.forEach((entry, index) => (refused.has(index)
-          ? entry.reject(new Error("onevoice: expected " + refused.get(index).expected + " at " + refused.get(index).path))
-          : entry.resolve(answer)));
-      } catch (error) {
-        for (const entry of batch) entry.reject(error);
-        if (error.refused) continue;
-        // Kept for later under the same message ids: an edge that has them already knows them.
-        const silent = () => {};
-        queue.unshift(...batch.map(({ event }) => ({ event, resolve: silent, reject: silent })));
-        queue.splice(QUEUE_MAX);
-        setTimeout(flush, retryMs * (0.5 + Math.random()));
-        retryMs = Math.min(RETRY_MS_MAX, retryMs * 2);
-        return;
-      }
+    await null; // what is told in one turn goes in one batch
+    try {
+      while (queue.length && await sendBatch());
+    } finally {
+      // Before whoever awaited an event goes on: what she tells next must find nobody sending.
+      flushing = null;
     }
+  }
+
+  /** Send what waits, up to a batch; whether an edge has answered. */
+  async function sendBatch() {
+    const batch = queue.splice(0, BEACON_EVENTS_MAX);
+    let answer;
+    try {
+      answer = await post("/v1/events", eventsBody(batch.map((entry) => entry.event)), EVENT_DEADLINE_MS);
+    } catch (error) {
+      for (const entry of batch) entry.reject(error);
+      if (error.refused) return true;
+      // Kept for later under the same message ids: an edge that has them already knows them.
+      const silent = () => {};
+      queue.unshift(...batch.map(({ event }) => ({ event, resolve: silent, reject: silent })));
+      queue.splice(QUEUE_MAX);
+      setTimeout(flush, retryMs * (0.5 + Math.random()));
+      retryMs = Math.min(RETRY_MS_MAX, retryMs * 2);
+      return false;
+    }
+    retryMs = RETRY_MS_MIN;
+    const refused = new Map(answer.rejected.map((entry) => [entry.index, entry]));
+    batch.forEach((entry, index) => (refused.has(index)
+      ? entry.reject(new Error("onevoice: expected " + refused.get(index).expected + " at " + refused.get(index).path))
+      : entry.resolve(answer)));
+    return true;
   }
 
   function sendBeacons() {

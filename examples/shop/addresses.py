@@ -8,7 +8,7 @@ from pathlib import Path
 
 HOST = "127.0.0.1"
 BASE_DEFAULT = 8000
-BASE_MAX = 65_535 - 401
+BASE_MAX = 65_535 - 402
 EDGE_IDS = ("eu", "us")
 
 
@@ -46,8 +46,13 @@ class Ports:
     def smtp(self) -> int:
         return self.base + 401
 
+    @property
+    def bounce(self) -> int:
+        """Where mails that could not be delivered come back to the hub."""
+        return self.base + 402
+
     def all(self) -> tuple[int, ...]:
-        return (self.shop, *self.edges, self.hub_grpc, self.hub_http, self.mailbox, self.smtp)
+        return (self.shop, *self.edges, self.hub_grpc, self.hub_http, self.mailbox, self.smtp, self.bounce)
 
 
 def ports_from_environment() -> Ports:

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from examples import segment
@@ -48,11 +48,16 @@ def import_sample(command: Command, path: Path, customers: int, say: Say) -> int
     """Generate the file, unless an interrupted start has left it; importing goes on where it stopped."""
     if not path.exists():
         say(f"inventing {customers:,} customers and a year of events")
-        segment.write(path, sample.generate(customers, datetime.now(UTC).date()))
+        segment.write(path, sample.generate(customers, last_day()))
     with path.open("rb") as file:
         count = sum(1 for _ in file)
     command.show("events", "import", str(path))
     return count
+
+
+def last_day() -> date:
+    """Where the sample's year ends: a whole day ago at least, so that it is history and starts no journey."""
+    return datetime.now(UTC).date() - timedelta(days=1)
 
 
 def await_ingested(command: Command, say: Say) -> None:

@@ -4,35 +4,40 @@ python -m examples.shop.mailbox      # started by examples/shop/run.py, which se
 """
 
 import asyncio
-import email.policy
-import html
 import os
 import re
 import time
 import uuid
-from email import message_from_bytes
-from email.message import EmailMessage
+from collections import OrderedDict
 from pathlib import Path
-from typing import Any
+from urllib.parse import urlsplit
 
 import uvicorn
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+
+from examples.shop.mailbox_page import FRAME_POLICY, PAGE_POLICY, frame_page, list_page, mail_page
+from examples.shop.mails import Mail, read_mail, unsubscribe
 
 MESSAGE_BYTES_MAX = 1024 * 1024
 MESSAGES_MAX = 10_000
 SHOWN_MAX = 200
-TEXT_LENGTH_MAX = 20_000
+READ_MAX = 1_000
+CSS = Path(__file__).parent / "static" / "mailbox.css"
+ID = re.compile(r"[0-9]{20}-[0-9a-f]{8}")
 
 
 class Mailbox:
     """Mails as files of one folder, the newest first; the oldest make room."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, dkim_keys: Path | None = None) -> None:
+        """`dkim_keys`: a folder with what the DNS would say, a file a name."""
         self._folder = folder
+        self._dkim_keys = dkim_keys
+        self._read: OrderedDict[str, Mail] = OrderedDict()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def put(self, envelope: Envelope) -> str:
@@ -45,9 +50,27 @@ class Mailbox:
             old.unlink(missing_ok=True)
         return name
 
-    def messages(self, count: int = MESSAGES_MAX) -> list[dict[str, Any]]:
+    def mails(self, count: int = MESSAGES_MAX) -> list[Mail]:
+        """The newest ones. One that makes room meanwhile is left out."""
         newest = sorted(self._folder.glob("*.eml"), reverse=True)[:count]
-        return [describe(path.stem, path.read_bytes()) for path in newest]
+        found = [self.mail(path.stem) for path in newest]
+        return [mail for mail in found if mail is not None]
+
+    def mail(self, name: str) -> Mail | None:
+        """One mail; what was read lately is kept."""
+        known = self._read.get(name)
+        if known is not None:
+            return known
+        if not ID.fullmatch(name):
+            return None
+        try:
+            content = (self._folder / f"{name}.eml").read_bytes()
+        except FileNotFoundError:
+            return None
+        mail = self._read[name] = read_mail(name, content, self._dkim_keys)
+        while len(self._read) > READ_MAX:
+            self._read.popitem(last=False)
+        return mail
 
 
 def envelope_lines(envelope: Envelope) -> bytes:
@@ -58,26 +81,6 @@ def envelope_lines(envelope: Envelope) -> bytes:
 
 def clean(value: str | None) -> str:
     return re.sub(r"[\r\n]", "", value or "")
-
-
-def describe(name: str, content: bytes) -> dict[str, Any]:
-    message = message_from_bytes(content, policy=email.policy.default)
-    headers = {key: str(value) for key, value in message.items()}
-    return {
-        "id": name,
-        "received_at_ms": int(name.split("-", 1)[0]) // 1_000_000,
-        "from": headers.pop("X-Envelope-From", ""),
-        "to": [address for address in headers.pop("X-Envelope-To", "").split(", ") if address],
-        "subject": headers.get("Subject", ""),
-        "headers": headers,
-        "text": body(message, "plain"),
-        "html": body(message, "html"),
-    }
-
-
-def body(message: EmailMessage, kind: str) -> str:
-    part = message.get_body((kind,))
-    return str(part.get_content())[:TEXT_LENGTH_MAX] if part is not None else ""
 
 
 class Handler:
@@ -91,34 +94,90 @@ class Handler:
         return "250 OK"
 
 
-def create_app(mailbox: Mailbox) -> Starlette:
-    async def messages(request: Request) -> Response:
-        return JSONResponse({"messages": await asyncio.to_thread(mailbox.messages)})
+class Pages:
+    """The mailbox over HTTP."""
 
-    async def page(request: Request) -> Response:
-        shown = await asyncio.to_thread(mailbox.messages, SHOWN_MAX)
-        return HTMLResponse(render(shown), headers={"content-security-policy": "default-src 'none'"})
+    def __init__(self, mailbox: Mailbox) -> None:
+        self._mailbox = mailbox
+        self._reading = asyncio.Lock()
 
-    async def healthz(request: Request) -> Response:
+    def app(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route("/messages", self.messages),
+                Route("/", self.index),
+                Route("/mail/{id}", self.mail),
+                Route("/mail/{id}/html", self.frame),
+                Route("/mail/{id}/unsubscribe", self.unsubscribe, methods=["POST"]),
+                Route("/mailbox.css", self.css),
+                Route("/healthz", self.healthz),
+            ]
+        )
+
+    async def messages(self, request: Request) -> Response:
+        mails = await self._mails(MESSAGES_MAX)
+        return JSONResponse({"messages": [mail.as_json() for mail in mails]})
+
+    async def index(self, request: Request) -> Response:
+        return page(list_page(await self._mails(SHOWN_MAX)))
+
+    async def mail(self, request: Request) -> Response:
+        mail = await self._mail(request)
+        return missing() if mail is None else page(mail_page(mail))
+
+    async def frame(self, request: Request) -> Response:
+        mail = await self._mail(request)
+        if mail is None or not mail.html:
+            return missing()
+        return HTMLResponse(frame_page(mail), headers=safe(FRAME_POLICY))
+
+    async def unsubscribe(self, request: Request) -> Response:
+        """One click, made by this process as a mailbox provider's would."""
+        mail = await self._mail(request)
+        if mail is None:
+            return missing()
+        origin = request.headers.get("origin")
+        if origin and urlsplit(origin).netloc != request.headers.get("host"):
+            return PlainTextResponse("expected a click on this mailbox's own page, got another one", 403)
+        try:
+            status = await asyncio.to_thread(unsubscribe, mail.one_click)
+        except (OSError, ValueError) as error:
+            return page(mail_page(mail, f"It could not be done: {error}"), 502)
+        if status // 100 == 2:
+            return page(mail_page(mail, f"Unsubscribed: the sender has answered {status}."))
+        return page(mail_page(mail, f"The sender has answered {status}: not unsubscribed."), 502)
+
+    async def css(self, request: Request) -> Response:
+        return FileResponse(CSS)
+
+    async def healthz(self, request: Request) -> Response:
         return PlainTextResponse("ok")
 
-    return Starlette(
-        routes=[Route("/messages", messages), Route("/", page), Route("/healthz", healthz)],
-    )
+    async def _mails(self, count: int) -> list[Mail]:
+        async with self._reading:
+            return await asyncio.to_thread(self._mailbox.mails, count)
+
+    async def _mail(self, request: Request) -> Mail | None:
+        async with self._reading:
+            return await asyncio.to_thread(self._mailbox.mail, request.path_params["id"])
 
 
-def render(messages: list[dict[str, Any]]) -> str:
-    rows = "".join(
-        f"<article><h2>{html.escape(message['subject'] or '(no subject)')}</h2>"
-        f"<p>from {html.escape(message['from'])} to {html.escape(', '.join(message['to']))}</p>"
-        f"<pre>{html.escape(message['text'])}</pre></article>"
-        for message in messages
-    )
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Mailbox of the sample shop</title>'
-        "<h1>Mailbox of the sample shop</h1><p>Every mail ends here; none is delivered. "
-        f'The same as JSON: <a href="/messages">/messages</a></p>{rows or "<p>No mail yet.</p>"}</html>'
-    )
+def page(text: str, status: int = 200) -> Response:
+    return HTMLResponse(text, status, headers=safe(PAGE_POLICY))
+
+
+def missing() -> Response:
+    return PlainTextResponse("no such mail", 404)
+
+
+def safe(policy: str) -> dict[str, str]:
+    return {
+        "content-security-policy": policy,
+        # Without a referrer browsers do not say where a form comes from.
+        "referrer-policy": "same-origin",
+        "x-content-type-options": "nosniff",
+        "cache-control": "no-store",
+    }
 
 
 async def serve(mailbox: Mailbox, http_port: int, smtp_port: int) -> None:
@@ -129,7 +188,7 @@ async def serve(mailbox: Mailbox, http_port: int, smtp_port: int) -> None:
         port=smtp_port,
     )
     config = uvicorn.Config(
-        create_app(mailbox),
+        Pages(mailbox).app(),
         host="127.0.0.1",
         port=http_port,
         log_level="warning",
@@ -140,7 +199,8 @@ async def serve(mailbox: Mailbox, http_port: int, smtp_port: int) -> None:
 
 
 def main() -> None:
-    mailbox = Mailbox(Path(os.environ["MAILBOX_FOLDER"]))
+    keys = os.environ.get("MAILBOX_DKIM_KEYS", "")
+    mailbox = Mailbox(Path(os.environ["MAILBOX_FOLDER"]), Path(keys) if keys else None)
     ports = (int(os.environ["MAILBOX_HTTP_PORT"]), int(os.environ["MAILBOX_SMTP_PORT"]))
     asyncio.run(serve(mailbox, *ports))
 

@@ -5,6 +5,7 @@ python -m examples.shop.site      # started by examples/shop/run.py, which sets 
 
 import html
 import json
+from dataclasses import asdict
 from pathlib import Path
 from string import Template
 from urllib.parse import parse_qs, urlsplit
@@ -16,7 +17,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from examples.shop.accounts import SAMPLE_ACCOUNTS, Accounts
+from examples.shop.accounts import SAMPLE_ACCOUNTS, Accounts, Session
 from examples.shop.products import BESTSELLERS, CATEGORIES, PRODUCTS, Product, in_category
 from examples.shop.settings import ShopSettings, from_environment
 
@@ -24,6 +25,7 @@ HERE = Path(__file__).parent
 SESSION_COOKIE = "shop_session"
 FORM_BYTES_MAX = 4096
 EMAIL_LENGTH_MAX = 200
+NAME_LENGTH_MAX = 80
 CARD = Template(
     '<li><a href="/product/$id"><img src="/static/img/$category.svg" alt="" width="240" height="136">'
     '<span class="name">$name</span><span class="price">€ $price</span></a></li>'
@@ -61,6 +63,7 @@ class Shop:
                 Route("/thanks", self.thanks),
                 Route("/login", self.login, methods=["GET"]),
                 Route("/login", self.log_in, methods=["POST"]),
+                Route("/signup", self.sign_up, methods=["POST"]),
                 Route("/logout", self.log_out, methods=["POST"]),
                 Route("/healthz", healthz),
                 Mount("/static", StaticFiles(directory=HERE / "static")),
@@ -107,14 +110,22 @@ class Shop:
         return self._login_page(request, error="", email="")
 
     async def log_in(self, request: Request) -> Response:
+        return await self._enter(request, signed_up=False)
+
+    async def sign_up(self, request: Request) -> Response:
+        return await self._enter(request, signed_up=True)
+
+    async def _enter(self, request: Request, *, signed_up: bool) -> Response:
+        """Log in whoever gives an address; a new customer may also say her name."""
         form = await read_form(request)
         email = form.get("email", "").strip()
         if not 3 <= len(email) <= EMAIL_LENGTH_MAX or email.count("@") != 1:
             return self._login_page(
                 request, "Please give an e-mail address.", email[:EMAIL_LENGTH_MAX], status=400
             )
+        name = form.get("first_name", "")[:NAME_LENGTH_MAX]
+        session = self._accounts.log_in(email, name, signed_up=signed_up)
         answer = RedirectResponse("/", status_code=303)
-        session = self._accounts.log_in(email)
         answer.set_cookie(SESSION_COOKIE, session, httponly=True, samesite="lax", max_age=86_400)
         return answer
 
@@ -146,24 +157,25 @@ class Shop:
         return self._wrap(request, title, self._templates[template].substitute(safe), status)
 
     def _wrap(self, request: Request, title: str, main: str, status: int) -> Response:
-        email = self._accounts.email(request.cookies.get(SESSION_COOKIE, ""))
+        session = self._accounts.session(request.cookies.get(SESSION_COOKIE, ""))
         page = self._templates["base"].substitute(
             title=html.escape(title),
             main=main,
-            settings=self._page_settings(email),
+            settings=self._page_settings(session),
             categories="".join(
                 f'<li><a href="/category/{key}">{name}</a></li>' for key, name in CATEGORIES.items()
             ),
-            account=account_markup(email),
+            account=account_markup(session.email if session else None),
         )
         return HTMLResponse(page, status, headers=self._headers)
 
-    def _page_settings(self, email: str | None) -> str:
+    def _page_settings(self, session: Session | None) -> str:
         """What the page's script reads. `<` is escaped, so that no value can end the script element."""
         settings = {
             "edges": self._settings.edges,
             "key": self._settings.site_key,
-            "user_token": self._accounts.user_token(email) if email else None,
+            "user_token": self._accounts.user_token(session.email) if session else None,
+            "person": asdict(session) if session else None,
             "products": [product.as_event() for product in PRODUCTS.values()],
             "bestsellers": [product.id for product in in_category(BESTSELLERS)],
         }

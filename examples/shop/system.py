@@ -4,6 +4,7 @@
   addresses.json ready     where everything listens; there while it is usable
   services.json            how each process was started, to stop and start one by hand
   keys/ certs/             made at the first start, readable by their owner only
+  keys/dns/                what the DNS would say of the key that mails are signed with
   hub/ edge-eu/ edge-us/   data, one folder a node
   mailbox/ logs/ sample.ndjson
 """
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import IO
 from urllib.request import ProxyHandler, build_opener
 
-from examples.shop.accounts import make_user_token_key
+from examples.shop.accounts import make_dkim_key, make_user_token_key
 from examples.shop.addresses import EDGE_IDS, HOST, Ports, as_document, check_free, http, write_private
 from examples.shop.command import Command
 from examples.shop.fill import fill, publish_first
@@ -32,6 +33,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CATALOGUE = ROOT / "examples" / "shop" / "catalogue"
 PUBLISHER = "maya"
 SITE = "onevoice"
+#: What the shop's mails come from, as its catalogue says, and the name of their DKIM key.
+MAIL_DOMAIN, DKIM_SELECTOR = "shop.example", "shop"
 WORKERS = 2
 READY_SECONDS_MAX = 90.0
 POLL_SECONDS = 0.05
@@ -216,6 +219,7 @@ class System:
             "MAILBOX_FOLDER": str(folder / "mailbox"),
             "MAILBOX_HTTP_PORT": str(ports.mailbox),
             "MAILBOX_SMTP_PORT": str(ports.smtp),
+            "MAILBOX_DKIM_KEYS": str(folder / "keys" / "dns"),
         }
         yield self._service("mailbox", ["python", "-m", "examples.shop.mailbox"], mailbox)
 
@@ -239,6 +243,15 @@ class System:
             "ONEVOICE_SITE_KEYS_FILE": str(folder / "keys" / "site.key"),
             "ONEVOICE_USER_TOKEN_KEYS": str(folder / "keys" / "user-token.pub.pem"),
             "ONEVOICE_SITE": SITE,
+            "ONEVOICE_SITE_URL": http(ports.shop),
+            "ONEVOICE_PUBLIC_URL": http(ports.hub_http),
+            "ONEVOICE_SMTP_HOST": HOST,
+            "ONEVOICE_SMTP_PORT": str(ports.smtp),
+            "ONEVOICE_SMTP_TLS": "none",
+            "ONEVOICE_MAIL_DOMAIN": MAIL_DOMAIN,
+            "ONEVOICE_DKIM_SELECTOR": DKIM_SELECTOR,
+            "ONEVOICE_DKIM_KEY": str(folder / "keys" / "dkim.pem"),
+            "ONEVOICE_BOUNCE_PORT": str(ports.bounce),
             "ONEVOICE_ALLOW_TIME_TRAVEL": "true",
         }
 
@@ -286,6 +299,9 @@ class System:
             site.write_text(f"site_{secrets.token_urlsafe(24)}\n", encoding="utf-8")
         if not (keys / "user-token.pub.pem").exists():
             make_user_token_key(keys / "user-token.pem", keys / "user-token.pub.pem")
+        if not (keys / "dkim.pem").exists():
+            (keys / "dns").mkdir(exist_ok=True)
+            make_dkim_key(keys / "dkim.pem", keys / "dns", DKIM_SELECTOR, MAIL_DOMAIN)
         certs = self._options.folder / "certs"
         if not (certs / "hub.pem").exists():
             self.command.json("certs", "--out", str(certs))

@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Final
 
 from core.authoring import CatalogueError, Fault
-from core.bundle import content_hash
-from core.compiler import compile_catalogue
 from core.decide import Engine
+from hub.checks import CATALOGUE_CHECKS
 from hub.cli.arguments import json_option
 from hub.cli.errors import DONE, REFUSED, UsageError
 from hub.cli.output import Output
 from hub.cli.session import Commands
-from hub.decisioning.authoring import read_catalogue
+from hub.decisioning.compiling import compile_files
 
 SUFFIXES: Final = (".yaml", ".yml")
 FILES_MAX: Final = 1_000
@@ -36,20 +35,19 @@ def validate(arguments: argparse.Namespace, output: Output) -> int:
     """Compile offline, with an empty layout."""
     files = read_files(arguments.folder)
     try:
-        content, _ = compile_catalogue(read_catalogue(files), [])
+        compiled = compile_files(files, [], CATALOGUE_CHECKS)
     except CatalogueError as error:
         return show_faults(arguments.folder, error.faults, error.count, output)
-    Engine(content, 0)
+    Engine(compiled.content, 0)
     document = {
         "valid": True,
         "faults": [],
         "files": len(files),
-        "content_hash": content_hash(content),
-        "content_bytes": len(content),
+        "content_hash": compiled.content_hash,
+        "content_bytes": len(compiled.content),
     }
-    output.show(
-        document, [f"{arguments.folder}: no faults in {len(files)} files, {len(content)} bytes compiled"]
-    )
+    size = f"{len(compiled.content)} bytes compiled"
+    output.show(document, [f"{arguments.folder}: no faults in {len(files)} files, {size}"])
     return DONE
 
 

@@ -16,11 +16,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from core.authoring import Catalogue, CatalogueError
 from core.authoring.types import Governance
-from core.bundle import content_hash as hash_content
 from core.cel.parser import parse
-from core.compiler import compile_catalogue
 from hub.decisioning.authoring import read_catalogue
 from hub.decisioning.bundles import ActiveBundle, Approval, SignedBundle, sign_bundle, verify_bundle
+from hub.decisioning.compiling import Check, Compiled, compile_files
 from hub.errors import ConflictError, InvalidError, NotFoundError, PreconditionError
 from hub.governance import roles
 from hub.store import audit
@@ -39,15 +38,6 @@ Files = Mapping[str, str]
 Clock = Callable[[], int]
 #: Loads a bundle beside the old one, in a thread; what it returns puts it in place, on the event loop.
 Prepare = Callable[[SignedBundle], Callable[[], None]]
-
-
-class Compiled(msgspec.Struct, frozen=True):
-    """A catalogue without faults."""
-
-    catalogue: Catalogue
-    content: bytes
-    content_hash: str
-    layout: list[tuple[str, str, int]]
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -77,14 +67,17 @@ class Publisher:
         prepare: Sequence[Prepare],
         now_ms: Clock,
         seen_revision: Callable[[], int] = lambda: 0,
+        checks: Sequence[Check] = (),
     ) -> None:
-        """`seen_revision`: the highest that an edge has told; a restored hub goes on above it."""
+        """`seen_revision`: the highest that an edge has told; a restored hub goes on above it. `checks`: what
+        the parts of the hub check in a catalogue beyond what the core does."""
         self._store = store
         self._key = key
         self._active = active
         self._prepare = tuple(prepare)
         self._now_ms = now_ms
         self._seen_revision = seen_revision
+        self._checks = tuple(checks)
         self._serial = asyncio.Lock()
         self._catalogue: Catalogue | None = None
         self._sources: tuple[tuple[str, str], ...] = ()
@@ -128,7 +121,7 @@ class Publisher:
         """Compile without storing anything. Raises CatalogueError with all faults."""
         _check_files(files)
         layout = await self._store.read(stored.get_layout)
-        return await asyncio.to_thread(_compile, files, layout)
+        return await asyncio.to_thread(compile_files, files, layout, self._checks)
 
     async def publish(self, files: Files, user: str) -> Outcome:
         """Submit files as `user`; with enough approvals they are the next revision."""
@@ -359,12 +352,6 @@ async def _undisturbed(step: Coroutine[Any, Any, Outcome]) -> Outcome:
     # Its error is nobody's any more then.
     task.add_done_callback(lambda done: done.cancelled() or done.exception())
     return await asyncio.shield(task)
-
-
-def _compile(files: Files, layout: list[tuple[str, str, int]]) -> Compiled:
-    catalogue = read_catalogue(files)
-    content, layout = compile_catalogue(catalogue, layout)
-    return Compiled(catalogue, content, hash_content(content), layout)
 
 
 def _bundle(revision: stored.Revision, content: bytes) -> SignedBundle:

@@ -942,9 +942,15 @@ class Treacherous(str):
         raise ZeroDivisionError
 
 
+def asking_the_device(sketch: Sketch) -> None:
+    """Let the first offer's score read the context, whatever comes of it."""
+    asked = sketch.rule("asked", sketch.condition(b.OP_HAS, sketch.attribute("context.device", b.STRING)))
+    sketch.offers[0] = msgspec.structs.replace(sketch.offers[0], weights=[(asked, 1.0)])
+
+
 def test_a_fault_inside_a_placement_is_its_error_alone() -> None:
     sketch = simple()
-    sketch.condition(b.OP_HAS, sketch.attribute("context.device", b.STRING))
+    asking_the_device(sketch)
     sketch.placement("shut", purpose=1)
     engine = Engine(sketch.content(), 1)
     decision = engine.decide(record(), (), ask("shut", HERO, context={Treacherous("other"): 1}), NOW)
@@ -995,7 +1001,7 @@ def test_two_engines_and_repeated_decisions_give_equal_bytes() -> None:
 
 def test_an_engine_in_use_refuses_a_second_caller() -> None:
     sketch = simple()
-    sketch.condition(b.OP_HAS, sketch.attribute("context.device", b.STRING))
+    asking_the_device(sketch)
     engine = Engine(sketch.content(), 1)
     caught: list[str] = []
 

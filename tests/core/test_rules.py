@@ -4,6 +4,7 @@ import math
 import random
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from tests.core.sketch import (
     Sketch,
     bool_slot,
     buckets_slot,
+    consent_slot,
     float_slot,
     int_slot,
     record,
@@ -386,6 +388,48 @@ def test_random_tables_equal_a_plain_evaluation(seed: int) -> None:
     held = {16 + i: slot for i, slot in enumerate(slots) if slot}
     expected = [i for i, rule in enumerate(sketch.rules) if literals[rule.true_ref]]
     assert Engine(sketch.content(), 1).match(record(held), {}, NOW) == expected
+
+
+@given(st.integers(0, 2**32))
+def test_what_only_match_reads_changes_no_decision(seed: int) -> None:
+    """Some rules decide, the others are only matched: decisions see the former, matches see all."""
+    draw = random.Random(seed)
+    sketch, slots = random_tables(draw)
+    sketch.conditions += MORE_CONDITIONS[: draw.randrange(len(MORE_CONDITIONS) + 1)]
+    for at in range(len(sketch.conditions)):
+        sketch.rule(f"c{at}", at)
+    name, tags = sketch.attribute("profile.name", b.STRING), sketch.attribute("profile.tags", b.STRINGS)
+    assert (name, tags) == (5, 6)
+    held = {16 + i: slot for i, slot in enumerate(slots) if slot} | {0: consent_slot(1, NOW - 1)}
+    if draw.random() < 0.8:
+        held |= {21: string_slot("Ada"), 22: strings_slot({"x": NOW, "y": NOW})}
+    packed = record(held)
+    sketch.rules = [msgspec.structs.replace(rule, attributes=[*range(7)]) for rule in sketch.rules]
+    deciding = draw.sample(range(len(sketch.rules)), draw.randrange(len(sketch.rules) + 1))
+    expected = Engine(sketch.content(), 1).match(packed, {}, NOW)
+    for at, number in enumerate(deciding):
+        sketch.placement(f"p{at}")
+        sketch.treatment(sketch.offer(f"o{at:03}", eligibility=number), at)
+    engine = Engine(sketch.content(), 1)
+    asked = [f"p{at}" for at in range(len(deciding))][:32]
+    request = Request("d", tuple(asked), {}, UNIT_KEY)
+    reasons = tuple("ok" if number in expected else "not_eligible" for number in deciding)[:32]
+    assert engine.decide(packed, (), request, NOW).reasons == reasons
+    assert engine.match(packed, {}, NOW) == expected
+    assert engine.decide(packed, (), request, NOW).reasons == reasons
+
+
+#: Over the sixth and seventh attribute, a name and tags, and over the ints before them.
+MORE_CONDITIONS = [
+    b.Condition(b.OP_STRING_IN, 5, strings=["Ada", "Ben"]),
+    b.Condition(b.OP_ANY_IN, 6, strings=["y", "z"]),
+    b.Condition(b.OP_PROGRAM, program=[(0, 0), (0, 1), (b.P_LT, 0)]),
+    b.Condition(b.OP_HAS, 2),
+    b.Condition(b.OP_STARTS, 5, strings=["A"]),
+    b.Condition(b.OP_RANGE, 1, lo=3, hi=1),
+    b.Condition(b.OP_STRING_IN, 5, strings=["Carla"]),
+    b.Condition(b.OP_HAS, 6),
+]
 
 
 def test_match_leaves_the_engine_ready_for_a_decision() -> None:

@@ -73,6 +73,34 @@ def test_log_in_gives_pages_a_user_token_that_nodes_accept(
     assert page_settings(client.post("/logout").text)["user_token"] is None
 
 
+def person_of(text: str) -> dict[str, object] | None:
+    found = page_settings(text)["person"]
+    assert found is None or isinstance(found, dict)
+    return found
+
+
+def test_sample_customers_and_new_ones_are_named_to_the_page(client: TestClient) -> None:
+    assert person_of(client.get("/").text) is None
+    ada = person_of(client.post("/login", data={"email": "ADA@example.com"}).text)
+    assert ada
+    assert (ada["email"], ada["first_name"], ada["signed_up"]) == ("ada@example.com", "Ada", False)
+    assert person_of(client.get("/cart").text) == ada, "one log-in is one visit"
+    new = person_of(client.post("/signup", data={"email": "zoe@example.net", "first_name": " Zoe "}).text)
+    assert new
+    assert (new["email"], new["first_name"], new["signed_up"]) == ("zoe@example.net", "Zoe", True)
+    assert new["visit"] != ada["visit"]
+    client.post("/signup", data={"email": "ada@example.com", "first_name": "Eve"})
+    again = person_of(client.get("/").text)
+    assert again
+    assert again["first_name"] == "Ada", "nobody renames a sample customer"
+
+
+def test_the_session_itself_is_no_secret_of_the_page(client: TestClient) -> None:
+    client.post("/login", data={"email": "ada@example.com"})
+    session = client.cookies["shop_session"]
+    assert session not in client.get("/").text
+
+
 def test_private_key_can_be_read_by_its_owner_only(keys: tuple[Path, Path]) -> None:
     assert keys[0].stat().st_mode & 0o077 == 0
 
@@ -81,8 +109,9 @@ def test_private_key_can_be_read_by_its_owner_only(keys: tuple[Path, Path]) -> N
     "form",
     [{}, {"email": ""}, {"email": "ada"}, {"email": "a@b@c"}, {"email": "a" * 300 + "@example.com"}],
 )
-def test_log_in_refuses_what_is_no_address(client: TestClient, form: dict[str, str]) -> None:
-    answer = client.post("/login", data=form)
+@pytest.mark.parametrize("path", ["/login", "/signup"])
+def test_log_in_refuses_what_is_no_address(client: TestClient, path: str, form: dict[str, str]) -> None:
+    answer = client.post(path, data=form)
     assert answer.status_code == 400
     assert 'role="alert"' in answer.text
     assert "shop_session" not in client.cookies

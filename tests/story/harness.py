@@ -8,9 +8,11 @@ import signal
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
 import grpc
 import httpx2
@@ -153,6 +155,15 @@ class Fleet:
         assert answer["accepted"] + answer["duplicates"] == 1, answer
         return True
 
+    @property
+    def mailbox(self) -> str:
+        return http(self.ports.mailbox)
+
+    def mails(self, to: str) -> list[dict[str, Any]]:
+        """What the mailbox holds for an address, the newest first."""
+        messages: list[dict[str, Any]] = self.http.get(self.mailbox + "/messages").json()["messages"]
+        return [message for message in messages if message["to"] == [to]]
+
     def answers(self, url: str) -> bool:
         return answers(url)
 
@@ -267,6 +278,28 @@ class Visitor:
         self.page.goto(self.fleet.shop + path, **options)
         self.page.wait_for_selector("html[data-shop=ready]")
 
+    def sign_up(self, email: str, first_name: str = "") -> None:
+        """Open an account, and come back to the home page as its customer."""
+        self.go("/login")
+        self.page.fill("#first-name", first_name)
+        self.page.fill("#new-email", email)
+        self._after_log_in("#signup button")
+
+    def log_in(self, email: str) -> None:
+        self.go("/login")
+        self.page.fill("#email", email)
+        self._after_log_in('form[action="/login"] button')
+
+    def _after_log_in(self, button: str) -> None:
+        with self.page.expect_navigation():
+            self.page.click(button)
+        self.page.wait_for_selector("html[data-shop=ready]")
+
+    def add_to_cart(self, product: str) -> None:
+        self.go(f"/product/{product}")
+        self.page.click("#add-to-cart")
+        self.page.wait_for_selector("#added:not(:empty)")
+
     def accept(self) -> None:
         self._after_consent("#consent-accept")
 
@@ -293,6 +326,12 @@ class Visitor:
         found = self.page.evaluate("onevoice.anonymousId()")
         assert isinstance(found, str)
         return found
+
+
+def daytime() -> str:
+    """A time zone where it is day, so that quiet hours hold back no mail of a test."""
+    zones = ("Europe/Berlin", "America/New_York", "Pacific/Honolulu", "Asia/Tokyo")
+    return next(zone for zone in zones if 8 <= datetime.now(ZoneInfo(zone)).hour < 20)
 
 
 def is_held_out(fleet: Fleet, anonymous_id: str) -> bool:

@@ -50,6 +50,7 @@ async function start() {
     userToken: settings.user_token,
     context: () => ({ country: read("shop.country", "") || undefined }),
   });
+  await tellPerson();
   await tellPage();
   await personalize();
 }
@@ -119,7 +120,32 @@ async function track(name, properties) {
   await onevoice.track(name, properties).catch(() => {});
 }
 
+/** Once a log-in: who she is, which the user token proves, and what messages to her need to know. */
+async function tellPerson() {
+  const person = settings.person;
+  if (!person || !window.onevoice) return;
+  const traits = {
+    email: person.email,
+    locale: navigator.language,
+    time_zone: Intl.DateTimeFormat().resolvedOptions().timeZone,
+  };
+  if (person.first_name) traits.first_name = person.first_name;
+  await once("identify", person.visit, () => onevoice.identify(null, traits));
+  if (person.signed_up && mayTrack()) await once("signed-up", person.visit, () => onevoice.track("Signed Up", {}));
+}
+
+/** Tell something once a log-in. If no edge took it, client.js sends it again, and so may the next page. */
+async function once(what, visit, tell) {
+  const name = `shop.${what}`;
+  try { if (sessionStorage.getItem(name) === visit) return; } catch { /* no storage: told on every page */ }
+  try {
+    await tell();
+    sessionStorage.setItem(name, visit);
+  } catch { /* see above */ }
+}
+
 async function tellPage() {
+  if (element("place-order") && cart().length) await track("Checkout Started", { value: total(), currency: "EUR" });
   const page = document.querySelector("[data-product]");
   if (page) await track("Product Viewed", products.get(page.dataset.product));
 }
@@ -150,6 +176,7 @@ async function decideConsent(granted) {
   element("consent-failed").hidden = true;
   element("consent").hidden = true;
   showWithdraw();
+  await tellPerson();
   await tellPage();
   await personalize();
   document.documentElement.dataset.consent = "recorded";

@@ -38,13 +38,15 @@ _PIXEL: Final = (
 
 @dataclass(frozen=True)
 class EmailComposer:
-    """Composes e-mail. `track`: rewrite links and add a picture, to learn of clicks and opens."""
+    """Composes e-mail. `track`: rewrite links and add a picture, to learn of clicks and opens. `site_url`:
+    what templates put before addresses that begin with a slash, `links.site`."""
 
     links: Links
     verp: Verp
     signer: Signer | None = None
     track: bool = True
     unsubscribe_mailto: str = ""
+    site_url: str = ""
     renderer: Renderer = field(default_factory=Renderer)
 
     def compose(self, message: Addressed) -> Composed:
@@ -56,6 +58,7 @@ class EmailComposer:
         links = {
             "unsubscribe": self.links.unsubscribe(message_id),
             "preferences": self.links.preferences(message_id),
+            "site": self.site_url,
         }
         rendered = self.renderer.render(message, links, self._rewriting(message_id))
         body, content_type = _body(rendered.text, self._page(message_id, rendered), message_id)

@@ -298,7 +298,9 @@ PLAIN: Final = _Environment(autoescape=False)
 def line_of(error: LiquidError) -> int:
     """Line of the template where an error is, from 1; 0 if it is not known."""
     token: Token | None = error.token
-    return token.source.count("\n", 0, token.start_index) + 1 if token is not None else 0
+    if token is None or not token.source:
+        return 0  # the end, where something was still open
+    return token.source.count("\n", 0, token.start_index) + 1
 
 
 def what_of(error: LiquidError) -> str:

@@ -34,10 +34,23 @@ def write(folder: Path, files: dict[str, str]) -> Path:
 def test_validate_accepts_a_catalogue(offline: Command) -> None:
     result = offline("validate", str(SMALL))
     assert result.code == 0
-    assert "no faults in 9 files" in result.out
+    assert "no faults in 10 files" in result.out
     found = offline("validate", str(SMALL), "--json").json
-    assert (found["valid"], found["files"]) == (True, 9)
+    assert (found["valid"], found["files"]) == (True, 10)
     assert re.fullmatch("[0-9a-f]{64}", found["content_hash"])
+
+
+def test_validate_checks_what_the_core_cannot_know(offline: Command, tmp_path: Path) -> None:
+    text = (SMALL / "governance.yaml").read_text(encoding="utf-8")
+    assert text.count("Europe/Berlin") == 1
+    folder = tmp_path / "catalogue"
+    folder.mkdir()
+    governance = text.replace("Europe/Berlin", "Europe/Atlantis")
+    (folder / "governance.yaml").write_text(governance, encoding="utf-8")
+    result = offline("validate", str(folder))
+    assert result.code == 1
+    expected = "$.settings.time_zone: expected a time zone of the IANA database, got 'Europe/Atlantis'"
+    assert expected in result.out + result.err
 
 
 def test_validate_prints_every_fault_with_file_and_line(offline: Command, tmp_path: Path) -> None:

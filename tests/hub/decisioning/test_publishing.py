@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from core.bundle import decode_bundle
 from core.decide import Engine
+from hub.checks import CATALOGUE_CHECKS
 from hub.decisioning.bundles import ActiveBundle, SignedBundle, verify_bundle
 from hub.decisioning.publishing import CatalogueError, Outcome, Publisher
 from hub.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, PreconditionError
@@ -56,7 +57,9 @@ class Office:
 
     def __post_init__(self) -> None:
         self.active = ActiveBundle()
-        self.publisher = Publisher(self.store, SIGNING_KEY, self.active, [self._prepare], self._clock)
+        self.publisher = Publisher(
+            self.store, SIGNING_KEY, self.active, [self._prepare], self._clock, checks=CATALOGUE_CHECKS
+        )
 
     def _clock(self) -> int:
         self.now_ms += 1
@@ -227,6 +230,23 @@ async def test_faults_come_all_at_once_and_nothing_is_stored(store: Store) -> No
     assert {fault.file for fault in caught.value.faults} >= {"offers.yaml", "blocks.yaml"}
     assert await store.read(stored.count_pending) == 0
     assert await store.read(stored.get_layout) == []
+
+
+@run_async
+async def test_what_the_hub_checks_comes_with_the_faults_of_the_core(store: Store) -> None:
+    office = Office(store)
+    files = changed("governance.yaml", "time_zone: Europe/Berlin", "time_zone: Europe")
+    with pytest.raises(CatalogueError) as caught:
+        await office.publisher.publish(files, "ada")
+    [fault] = caught.value.faults
+    assert (fault.file, fault.path, fault.got) == ("governance.yaml", "$.settings.time_zone", "'Europe'")
+    assert files["governance.yaml"].splitlines()[fault.line - 1].endswith("time_zone: Europe")
+    files["blocks.yaml"] = files["blocks.yaml"].replace("attribute: profile.vip", "attribute: profile.age")
+    with pytest.raises(CatalogueError) as caught:
+        await office.publisher.validate(files)
+    assert [fault.file for fault in caught.value.faults] == ["blocks.yaml", "governance.yaml"]
+    assert caught.value.count == 2
+    assert await store.read(stored.count_pending) == 0
 
 
 @run_async
