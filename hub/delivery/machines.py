@@ -16,7 +16,7 @@ _MAIL_SCANNERS: Final = re.compile(
     r"Forcepoint|websense|TrendMicro|FireEye|Cisco(?:-| )?(?:Secure|IronPort|ESA)|IronPort|Sophos|"
     r"Cyren|Cloudmark|"
     r"Zscaler|Fortinet|FortiMail|Bitdefender|Kaspersky|Avanan|Agari|Vade|SpamTitan|MailGuard|Abnormal|"
-    r"SafeLinks|Microsoft-?Outlook-?Link|MSOffice|ms-office|Office365|"
+    r"SafeLinks|"
     r"curl/|wget/|python-requests|python-urllib|aiohttp|httpx/|Go-http-client|okhttp|Java/|libwww|HeadlessChrome|"
     r"PhantomJS|Puppeteer|Playwright|axios/|node-fetch|Apache-HttpClient",
     re.IGNORECASE,

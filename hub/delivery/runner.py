@@ -107,7 +107,7 @@ class JourneyRunner:
         self._queued = queued
         self._wake = asyncio.Event()
         self._refreshed = 0.0
-        self._told = 0.0
+        self._told = time.monotonic()
         self._told_count = 0
         self.advanced = 0
 

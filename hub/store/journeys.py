@@ -1,6 +1,7 @@
 """Journey instances: one row for each time that somebody is in a journey; and what else journeys remember."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from sqlalchemy import (
@@ -18,7 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Connection
 
 from hub.store.metadata import Key, Millis, metadata
-from hub.store.statements import Row, chunks, insert_new, upsert
+from hub.store.statements import chunks, insert_new, insert_tuples, update_tuples, upsert
 
 ACTIVE: Final = "active"  # goes on at `due_at_ms`
 WAITING: Final = "waiting"  # for an event, until `due_at_ms`
@@ -125,11 +126,7 @@ _INSIDE: Final = select(instances).where(
     instances.c.source_id.in_(bindparam("keys", expanding=True)), instances.c.state != ENDED
 )
 _ENTERED: Final = select(entries).where(entries.c.source_id.in_(bindparam("keys", expanding=True)))
-_SAVE: Final = (
-    update(instances)
-    .where(instances.c.instance_id == bindparam("key"))
-    .values({name: bindparam(f"new_{name}") for name in _CHANGING})
-)
+_SAVED: Final = attrgetter(*_CHANGING, "instance_id")
 
 
 def claim(connection: Connection, *, now_ms: int, until_ms: int, owner: str, count: int) -> list[Instance]:
@@ -186,15 +183,14 @@ def entered(connection: Connection, source_ids: Iterable[bytes]) -> Iterator[Ent
 
 def enter(connection: Connection, rows: Sequence[Instance]) -> None:
     """Add instances with their entries; one that is there already stays as it is."""
-    insert_new(connection, instances, [row._asdict() for row in rows])
+    insert_tuples(connection, instances, rows)
     remembered = [Entered(row.source_id, row.journey_id, row.entry, row.entered_at_ms) for row in rows]
     upsert(connection, entries, [row._asdict() for row in remembered], ("entries", "last_at_ms"))
 
 
 def save(connection: Connection, rows: Sequence[Instance]) -> None:
     """Write where instances stand now."""
-    if rows:
-        connection.execute(_SAVE, [_saved(row) for row in rows])
+    update_tuples(connection, instances, _CHANGING, [_SAVED(row) for row in rows])
 
 
 def release(connection: Connection, owner_prefix: str) -> None:
@@ -252,7 +248,3 @@ def remove(connection: Connection, source_ids: Iterable[bytes]) -> None:
     keys = list(source_ids)
     connection.execute(delete(instances).where(instances.c.source_id.in_(keys)))
     connection.execute(delete(entries).where(entries.c.source_id.in_(keys)))
-
-
-def _saved(instance: Instance) -> Row:
-    return {"key": instance.instance_id, **{f"new_{name}": getattr(instance, name) for name in _CHANGING}}

@@ -4,13 +4,14 @@ Writing is serial on every engine, so a state that a write transaction has read 
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from operator import attrgetter
+from typing import Final, NamedTuple
 
 from sqlalchemy import Column, Integer, SmallInteger, String, Table, bindparam, delete, func, select, update
 from sqlalchemy.engine import Connection
 
 from hub.store.metadata import Key, Millis, metadata
-from hub.store.statements import chunks, insert_new
+from hub.store.statements import chunks, insert_tuples, update_tuples
 
 QUEUED: Final = "queued"
 CLAIMED: Final = "claimed"
@@ -109,11 +110,7 @@ _CHANGING: Final = (
     "lease_until_ms",
 )
 _BY_ID: Final = select(outbox).where(outbox.c.message_id.in_(bindparam("keys", expanding=True)))
-_SAVE: Final = (
-    update(outbox)
-    .where(outbox.c.message_id == bindparam("key"))
-    .values({name: bindparam(f"new_{name}") for name in _CHANGING})
-)
+_SAVED: Final = attrgetter(*_CHANGING, "message_id")
 _DUE: Final = (
     select(outbox)
     .where(
@@ -145,7 +142,7 @@ _TO_LOG: Final = (
 
 def add(connection: Connection, rows: Sequence[Message]) -> None:
     """Put messages in; one that is there already stays as it is."""
-    insert_new(connection, outbox, [row._asdict() for row in rows])
+    insert_tuples(connection, outbox, rows)
 
 
 def by_id(connection: Connection, keys: Iterable[str]) -> Iterator[Message]:
@@ -157,8 +154,7 @@ def by_id(connection: Connection, keys: Iterable[str]) -> Iterator[Message]:
 
 def save(connection: Connection, rows: Sequence[Message]) -> None:
     """Write how messages stand now."""
-    if rows:
-        connection.execute(_SAVE, [_saved(row) for row in rows])
+    update_tuples(connection, outbox, _CHANGING, [_SAVED(row) for row in rows])
 
 
 def claim(
@@ -313,7 +309,3 @@ def remove(connection: Connection, source_ids: Iterable[bytes], instance_ids: It
     """Forget a person's."""
     mine = outbox.c.source_id.in_(list(source_ids)) | outbox.c.instance_id.in_(list(instance_ids))
     connection.execute(delete(outbox).where(mine))
-
-
-def _saved(message: Message) -> dict[str, Any]:
-    return {"key": message.message_id, **{f"new_{name}": getattr(message, name) for name in _CHANGING}}

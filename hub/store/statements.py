@@ -1,6 +1,7 @@
 """Statements that both engines know but spell through their own dialect."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from itertools import islice
 from typing import Any, Final, TypeVar
 
@@ -19,6 +20,42 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> Non
     """Insert rows; those whose key is there already are left as they are."""
     if rows:
         connection.execute(_insert(connection, table).on_conflict_do_nothing(), rows)
+
+
+def insert_tuples(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert whole rows, values in the order of the columns; those whose key is there already are left.
+
+    For thousands at once: the driver takes them as they are, where `insert_new` looks at every value.
+    """
+    if rows:
+        connection.exec_driver_sql(_insert_text(table, _mark(connection)), list(rows))
+
+
+def update_tuples(
+    connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
+) -> None:
+    """Set columns of many rows: each tuple has their values, then that of the primary key."""
+    if rows:
+        connection.exec_driver_sql(_update_text(table, tuple(columns), _mark(connection)), list(rows))
+
+
+def _mark(connection: Connection) -> str:
+    return "?" if connection.dialect.name == "sqlite" else "%s"
+
+
+@cache
+def _insert_text(table: Table, mark: str) -> str:
+    names = ", ".join(column.name for column in table.columns)
+    marks = ", ".join(mark for _ in table.columns)
+    # Names come from the declared tables only.
+    return f"INSERT INTO {table.name} ({names}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608
+
+
+@cache
+def _update_text(table: Table, columns: tuple[str, ...], mark: str) -> str:
+    (key,) = table.primary_key.columns
+    settings = ", ".join(f"{name} = {mark}" for name in columns)
+    return f"UPDATE {table.name} SET {settings} WHERE {key.name} = {mark}"  # noqa: S608
 
 
 def upsert(connection: Connection, table: Table, rows: Sequence[Row], update: Sequence[str]) -> None:

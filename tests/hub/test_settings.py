@@ -53,6 +53,29 @@ def test_secrets_come_from_the_environment_or_a_file_and_never_from_the_command_
     [
         ({"ONEVOICE_GRPC_PORT": "x"}, r"ONEVOICE_GRPC_PORT: expected a port from 0 to 65535.*, got 'x'"),
         ({"ONEVOICE_GRPC_PORT": "65536"}, "ONEVOICE_GRPC_PORT: expected a port"),
+        ({"ONEVOICE_SMTP_HOST": "mx.example"}, "ONEVOICE_MAIL_DOMAIN: expected a domain"),
+        ({"ONEVOICE_BOUNCE_PORT": "25"}, "ONEVOICE_MAIL_DOMAIN: expected a domain"),
+        ({"ONEVOICE_SMTP_TLS": "maybe"}, "ONEVOICE_SMTP_TLS: expected none, starttls or tls"),
+        ({"ONEVOICE_PUBLIC_URL": "shop.example"}, "ONEVOICE_PUBLIC_URL: expected an http"),
+        ({"ONEVOICE_SMTP_USERNAME": "shop"}, "ONEVOICE_SMTP_USERNAME: expected ONEVOICE_SMTP_PASSWORD"),
+        (
+            {
+                "ONEVOICE_SMTP_HOST": "mx.example",
+                "ONEVOICE_MAIL_DOMAIN": "shop.example",
+                "ONEVOICE_SMTP_TLS": "none",
+                "ONEVOICE_SMTP_USERNAME": "shop",
+                "ONEVOICE_SMTP_PASSWORD": "not to be told",
+            },
+            "ONEVOICE_SMTP_TLS: expected starttls or tls where a password leaves this machine",
+        ),
+        (
+            {
+                "ONEVOICE_SMTP_HOST": "127.0.0.1",
+                "ONEVOICE_MAIL_DOMAIN": "shop.example",
+                "ONEVOICE_HTTP_HOST": "0.0.0.0",
+            },
+            "ONEVOICE_PUBLIC_URL: expected how the outside reaches the hub",
+        ),
         ({"ONEVOICE_NODE": "a b"}, "ONEVOICE_NODE: expected 1 to 64 letters"),
         ({"ONEVOICE_DATA_DIR": ""}, "ONEVOICE_DATA_DIR: expected a folder"),
         ({"ONEVOICE_ALLOW_TIME_TRAVEL": "maybe"}, "ONEVOICE_ALLOW_TIME_TRAVEL: expected true or false"),
@@ -115,7 +138,16 @@ def test_keys_are_made_once_and_only_their_owner_reads_them(tmp_path: Path) -> N
     assert unseal(again.sealing_private, seal(first.sealing_public, b"x")) == b"x"
     modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "keys").glob("*.key")}
     assert modes == dict.fromkeys(
-        ("signing.key", "sealing.key", "identifier.key", "server.key", "operator.key", "edge.key"), 0o600
+        (
+            "signing.key",
+            "sealing.key",
+            "identifier.key",
+            "links.key",
+            "server.key",
+            "operator.key",
+            "edge.key",
+        ),
+        0o600,
     )
     assert (tmp_path / "keys" / "signing.pub").read_text().strip() == first.signing_public.hex()
     assert "object at" in repr(first)

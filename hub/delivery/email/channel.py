@@ -3,13 +3,17 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from hub.delivery.email.compose import EmailComposer
-from hub.delivery.email.dkim import DkimSigner, load_key
+from hub.delivery.email.dkim import DkimSigner, dns_record, load_key
 from hub.delivery.email.smtp import SmtpSender, SmtpServer
 from hub.delivery.email.verp import Verp
 from hub.delivery.links import Links
 from hub.delivery.ports import EMAIL, Composer, Sender
 from hub.errors import SettingsError
+
+_log = structlog.get_logger("mail")
 
 
 @dataclass(frozen=True, repr=False)
@@ -50,6 +54,8 @@ def open_channel(options: EmailOptions) -> EmailChannel:
     if options.dkim_key is not None:
         key = load_key(_read(options.dkim_key))
         signer = DkimSigner(options.verp.mail_domain, options.dkim_selector, key)
+        name = f"{options.dkim_selector}._domainkey.{options.verp.mail_domain}"
+        _log.info("mail is signed; the DNS must say so", name=name, txt=dns_record(key))
     sender = SmtpSender(options.server) if options.server is not None else None
     composer = EmailComposer(
         options.links,

@@ -87,7 +87,7 @@ def _parse(path: Path, source: str, environment: Any, faults: Faults) -> Parsed 
     try:
         return environment.parse_template(source)  # type: ignore[no-any-return]
     except LiquidError as error:
-        line, column = line_of(error) or source.count("\n") + 1, _column_of(error)
+        line, column = line_of(error) or source.rstrip().count("\n") + 1, _column_of(error)
         faults.add_inside(path, line, column, "a template in Liquid", what_of(error))
         return None
 

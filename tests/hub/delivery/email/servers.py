@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
@@ -67,15 +67,17 @@ async def catching(
         await server.wait_closed()
 
 
-#: Gets what the client said (`CONNECT`, `EHLO`, `MAIL`, `RCPT`, `DATA`, `BODY`, `DOT`, `QUIT`); gives what happens.
-Script = Callable[[str], "str | Awaitable[str]"]
 CUT, RESET = "cut", "reset"  # instead of a reply: end the connection, politely or not
 USUAL = {"CONNECT": "220 mx", "EHLO": "250 mx", "DATA": "354 go on", "BODY": "", "QUIT": "221 bye"}
 
 
 @dataclass
 class Scripted:
-    """A server that does as a script says, and counts."""
+    """A server that does as a script says, and counts.
+
+    The script gets what the client said (`CONNECT`, `EHLO`, `MAIL`, `RCPT`, `DATA`, `BODY`, `DOT`, `QUIT`)
+    and the number of the connection; it gives a reply, CUT, RESET or "hang".
+    """
 
     script: Callable[[str, int], str | None]
     said: list[str] = field(default_factory=list)

@@ -31,14 +31,15 @@ from tests.hub.running import RunningHub, lines, until
 from tests.shared import shared_data
 
 HOUR_MS = 3_600_000
-BROWSER = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36"
+BROWSER = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:127.0) Gecko/20100101 Firefox/127.0"
 ONE_CLICK = b"List-Unsubscribe=One-Click"
 FORM = "application/x-www-form-urlencoded"
 MJML = (
     "<mjml><mj-body><mj-section><mj-column><mj-text>{{ slots.text }}</mj-text>"
     '<mj-button href="https://shop.example/one">One</mj-button>'
     '<mj-button href="https://shop.example/two">Two</mj-button>'
-    '<mj-text><a href="{{ links.unsubscribe }}">stop</a> <a href="{{ links.preferences }}">choose</a></mj-text>'
+    '<mj-text><a href="{{ links.unsubscribe }}">stop</a> '
+    '<a href="{{ links.preferences }}">choose</a></mj-text>'
     "</mj-column></mj-section></mj-body></mjml>"
 )
 FILES = changed('text: "{{ slots.text }}"}\n  - {id: note', f"mjml: '{MJML}'}}\n  - {{id: note")
@@ -60,8 +61,8 @@ class Mailing:
         who = f"p{next(self.numbers)}"
         given = [
             {
-                "type": "consent", "userId": who, "purpose": purpose, "state": "granted", "text_version": "v1",
-                "source": "test", "messageId": f"{who}-{purpose}",
+                "type": "consent", "userId": who, "purpose": purpose, "state": "granted",
+                "text_version": "v1", "source": "test", "messageId": f"{who}-{purpose}",
             }
             for purpose in purposes
         ]  # fmt: skip
@@ -159,7 +160,7 @@ class Mailing:
 def mailing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mailing]:
     catcher = Catcher()
     with (
-        in_thread(catcher) as port,
+        InThread(catcher) as port,
         RunningHub(
             tmp_path_factory.mktemp("mailing"),
             smtp_host="127.0.0.1",
@@ -176,7 +177,7 @@ def mailing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mailing]:
         store.close()
 
 
-class in_thread:
+class InThread:
     """The catcher on an event loop of its own."""
 
     def __init__(self, catcher: Catcher) -> None:
@@ -389,10 +390,10 @@ def complaint(original: bytes) -> bytes:
     return (
         b"From: fbl@provider.example\r\nSubject: complaint\r\nMIME-Version: 1.0\r\n"
         b"Content-Type: multipart/report; report-type=feedback-report; boundary=b\r\n\r\n"
-        b"--b\r\nContent-Type: text/plain\r\n\r\nA complaint.\r\n--b\r\nContent-Type: message/feedback-report\r\n\r\n"
-        b"Feedback-Type: abuse\r\nUser-Agent: x\r\nVersion: 1\r\n\r\n--b\r\nContent-Type: message/rfc822\r\n\r\n"
-        + original
-        + b"\r\n--b--\r\n"
+        b"--b\r\nContent-Type: text/plain\r\n\r\nA complaint.\r\n"
+        b"--b\r\nContent-Type: message/feedback-report\r\n\r\n"
+        b"Feedback-Type: abuse\r\nUser-Agent: x\r\nVersion: 1\r\n\r\n"
+        b"--b\r\nContent-Type: message/rfc822\r\n\r\n" + original + b"\r\n--b--\r\n"
     )
 
 

@@ -38,7 +38,7 @@ def parsed(content: bytes) -> EmailMessage:
 
 def defects(part: EmailMessage) -> Iterator[object]:
     yield from part.defects
-    for _, value in part.items():
+    for value in part.values():
         yield from value.defects  # type: ignore[attr-defined]
     if part.is_multipart():
         for one in part.iter_parts():
@@ -201,7 +201,7 @@ def test_a_token_of_one_use_is_none_of_another() -> None:
     }
     for use in tokens:
         for other, url in tokens.items():
-            if use == other or use == CLICK:
+            if use in (other, CLICK):
                 continue
             with pytest.raises(NotFoundError):
                 LINKS.message_of(use, url.rpartition("/")[2])
