@@ -10,6 +10,8 @@ PREPARE = @command -v $(PYTHON) >/dev/null || { echo "onevoice: no $(PYTHON) fou
 DEBUG_ENV = env ONEVOICE_BUILD_MODE=debug PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/build/debug/lib:$(CURDIR)
 COMPILED = $(subst /,.,$(basename $(shell find core edge hub -name '*.pyx' | sort)))
 ARGS ?=
+# Two processes, a file in one of them. The story measures times between processes, so it has the machine for itself.
+SIDE_BY_SIDE = -n 2 --dist loadfile --benchmark-disable
 
 .PHONY: help run build test lint format types debug bench bench-full lock clean
 
@@ -25,7 +27,12 @@ build:  ## set up, and compile again what has changed
 
 test:  ## run the tests on the release build (ARGS="tests/core -k name" for some)
 	$(PREPARE) --browser
+ifeq ($(ARGS),)
+	$(BIN)/pytest $(SIDE_BY_SIDE) --ignore tests/story tests
+	$(BIN)/pytest tests/story
+else
 	$(BIN)/pytest $(ARGS)
+endif
 
 lint:  ## ruff and cython-lint
 	$(PREPARE)

@@ -17,6 +17,7 @@ from core.user_token import load_user_token_key
 from hub.data.intake import Intake
 from hub.data.maintenance import Retention
 from hub.data.plane import DataPlane, wall_clock_ms
+from hub.data.tasks import end
 from hub.data.view import view_of_content
 from hub.decisioning.asking import Desk
 from hub.decisioning.bundles import ActiveBundle, SignedBundle
@@ -272,11 +273,4 @@ async def _save_often(fleet: Fleet) -> None:
 
 def _run_beside(stack: contextlib.AsyncExitStack, work: Coroutine[Any, Any, None], name: str) -> None:
     """Run a task until the stack closes."""
-    task = asyncio.create_task(work, name=name)
-
-    async def stop() -> None:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-    stack.push_async_callback(stop)
+    stack.push_async_callback(end, asyncio.create_task(work, name=name))

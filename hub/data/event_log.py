@@ -26,7 +26,7 @@ from nats.js.client import JetStreamContext
 
 from core.journal import BODY_BYTES_MAX, RECORD_OVERHEAD
 from hub.data.log_server import LogServer
-from hub.data.tasks import STEADY_SECONDS, pause
+from hub.data.tasks import STEADY_SECONDS, end, pause
 from hub.errors import UnavailableError
 
 STREAM: Final = "ONEVOICE_EVENTS"
@@ -107,9 +107,7 @@ class EventLog:
 
     async def stop(self) -> None:
         if self._watcher is not None:
-            self._watcher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watcher
+            await end(self._watcher)
         await self._disconnect()
         if self._server is not None:
             await self._server.stop()
@@ -345,7 +343,8 @@ class _Consumer:
             if self._wanted <= PULL_MESSAGES // 2:
                 await self._ask()
             self._wake.clear()
-            await asyncio.wait_for(self._wake.wait(), PULL_SECONDS + PULL_GRACE_SECONDS)
+            async with asyncio.timeout(PULL_SECONDS + PULL_GRACE_SECONDS):
+                await self._wake.wait()
             if self._abandoned:
                 raise nats.errors.ConnectionClosedError
         taken, size = [], 0

@@ -1,11 +1,10 @@
 """Tasks that must not end by themselves: what fails is told without personal data, and begun again."""
 
 import asyncio
-import contextlib
 import time
 import traceback
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -15,6 +14,7 @@ PAUSE_SECONDS: Final = (0.05, 0.2, 1.0, 5.0)
 #: Work that went on for this long starts the pauses anew.
 STEADY_SECONDS: Final = 30.0
 FRAMES_TOLD_MAX: Final = 8
+CANCEL_AGAIN_SECONDS: Final = 0.5
 
 log = structlog.get_logger(__name__)
 
@@ -34,9 +34,7 @@ class SteadyTask:
     async def stop(self) -> None:
         """Cancel, and wait for the end."""
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end(self._task)
 
     async def _run(self) -> None:
         attempt = 0
@@ -50,6 +48,19 @@ class SteadyTask:
                 attempt = 0 if time.monotonic() - began > STEADY_SECONDS else attempt + 1
                 log.error(f"{self._name} failed", **told(error))
                 await pause(attempt)
+
+
+async def end(*tasks: "asyncio.Task[Any]") -> None:
+    """Cancel tasks and wait until each has ended, however it ends.
+
+    `asyncio.wait_for` of Python 3.11, which libraries use too, swallows a cancellation that comes together
+    with its result; the task then goes on. So it is told again until it has ended.
+    """
+    running: set[asyncio.Task[Any]] = {task for task in tasks if not task.done()}
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=CANCEL_AGAIN_SECONDS)
 
 
 async def pause(attempt: int) -> None:

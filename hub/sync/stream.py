@@ -15,6 +15,7 @@ from typing import Final
 import structlog
 
 from hub.data.changes import Changes
+from hub.data.tasks import end
 from hub.decisioning.bundles import BundleSource, SignedBundle
 from hub.errors import ConflictError, InvalidError, UnavailableError
 from hub.store.engine import Store
@@ -109,9 +110,7 @@ class EdgeStream:
         gRPC may drop `run` in the middle of a message, and then nothing in there goes on: so this can be
         called from outside, and more than once.
         """
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(*self._tasks)
 
     async def _guarded(self, work: Awaitable[None]) -> None:
         try:

@@ -349,6 +349,21 @@ def test_the_first_rule_in_id_order_is_the_cause() -> None:
     assert outcome(decide(sketch)) == (None, "open_ticket", "b")
 
 
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [(b.SUPPRESSION, "suppressions"), (b.EXCLUSION, "exclusions"), (b.BRAND_SAFETY, "brand_safety")],
+)
+def test_every_rule_of_a_candidate_is_asked(kind: int, field: str, place: int) -> None:
+    sketch = Sketch()
+    sketch.placement()
+    never, always = sketch.formula("never", 1, 0), sketch.formula("always", 0, 1)
+    guards = [sketch.guard(f"g{at}", kind, always if at == place else never) for at in range(3)]
+    fields: dict[str, Any] = {field: guards}
+    sketch.treatment(sketch.offer("a"), **fields)
+    assert outcome(decide(sketch))[2] == f"g{place}"
+
+
 # Step 3c: caps.
 
 THIS_MINUTE = NOW // MINUTE

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from hub.data.tasks import SteadyTask
+from hub.data.tasks import SteadyTask, end
 from hub.errors import UnavailableError
 from tests.hub.asyncs import run_async, until
 
@@ -49,3 +49,24 @@ async def test_pauses_grow(monkeypatch: pytest.MonkeyPatch) -> None:
     await until(lambda: len(pauses) >= 4, "four attempts")
     await task.stop()
     assert pauses[:4] == [1, 2, 3, 4]
+
+
+@run_async
+async def test_a_cancellation_that_comes_with_a_result_ends_the_task_all_the_same() -> None:
+    wake, woken = asyncio.Event(), 0
+
+    async def work() -> None:
+        nonlocal woken
+        while True:
+            await asyncio.wait_for(wake.wait(), 60)  # as nats-py waits for its answers
+            wake.clear()
+            woken += 1
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    wake.set()
+    await asyncio.sleep(0)  # the inner wait has its result, the outer one does not know yet
+    async with asyncio.timeout(10):
+        await end(task)
+    assert task.cancelled()
+    assert woken <= 1
