@@ -141,7 +141,7 @@ def _batch(name: str) -> int:
 def _write(outcomes: Iterable[dict[str, Any]], name: str) -> int:
     try:
         for outcome in outcomes:
-            print(json.dumps(outcome, ensure_ascii=False))
+            print(json.dumps(outcome))
     except typed_values.MalformedError as error:
         raise UsageError(f"{name}: {error}") from error
     return DONE

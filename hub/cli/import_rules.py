@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     counts: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     try:
-        with arguments.verdicts.open("w", encoding="utf-8") as out:
+        with arguments.verdicts.open("w", encoding="utf-8", errors="backslashreplace") as out:
             for line in _lines(arguments.file, read_cases(document)):
                 print(json.dumps(line, ensure_ascii=False), file=out)
                 _count(line, counts, reasons)
@@ -65,7 +65,7 @@ def _lines(path: Path, cases: Iterable[Case]) -> Iterator[dict[str, Any]]:
             yield verdict(case)
     except MalformedError as error:
         raise UsageError(f"{path}: expected {error}") from error
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(f"{path}: expected the form that the system writes, got something else") from error
 
 

@@ -126,7 +126,7 @@ def _type_of(plain: Any) -> int | None:
 def _typed(path: Path, name: str, declared: str | None, plain: Any) -> Value:
     try:
         return TYPES[declared][1](plain) if declared else from_json(plain)
-    except (ValueError, EvaluationError) as error:
+    except (ValueError, EvaluationError, RecursionError) as error:
         wanted = declared or "a value of CEL"
         raise UsageError(
             f"{path}: expected {wanted} for {name}, got {type(plain).__name__}: {error}"

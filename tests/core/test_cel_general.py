@@ -406,6 +406,18 @@ def test_comparing_lists_that_hold_each_other_twice_is_stopped() -> None:
         value_of(f"cel.bind(v0, 1, {doubled} v40 == v40{')' * 41}")
 
 
+def test_comparing_values_that_are_nested_too_deep_is_stopped() -> None:
+    nested = "".join(f"cel.bind(v{at + 1}, {'[' * 30}v{at}{']' * 30}, " for at in range(25))
+    with pytest.raises(ExhaustedError, match="nested less deep"):
+        value_of(f"cel.bind(v0, 1, {nested} v25 == v25{')' * 26}")
+
+
+def test_a_text_that_is_no_unicode_is_an_error() -> None:
+    for text in ("bytes(x)", "x.matches('a')", "'a'.matches(x)"):
+        with pytest.raises(EvaluationError, match="no Unicode"):
+            value_of(text, x="\ud800")
+
+
 def test_a_regular_expression_takes_linear_time() -> None:
     assert value_of("t.matches('(a*)*b')", t="a" * 100_000) is False
 

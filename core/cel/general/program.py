@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from core.cel.general.run import Code, Run, Zones, no_zones
 from core.cel.general.values import Value
+from core.errors import EvaluationError, ExhaustedError
 
 
 @dataclass(slots=True, frozen=True)
@@ -22,6 +23,13 @@ class Program:
         EvaluationError
             CEL's error: a missing key, no such overload, a number out of its range.
         ExhaustedError
-            It would take more than `run.WORK_MAX` steps.
+            It would take more than `run.WORK_MAX` steps, or compares values that are nested too deep.
         """
-        return self.code(Run(variables, self.slots, zones))
+        try:
+            return self.code(Run(variables, self.slots, zones))
+        except RecursionError as error:
+            raise ExhaustedError(
+                expected="values nested less deep", got="lists in lists without end"
+            ) from error
+        except UnicodeError as error:
+            raise EvaluationError("a text that is no Unicode") from error

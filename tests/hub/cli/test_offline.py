@@ -191,7 +191,7 @@ def test_eval_prints_value_and_type(
         ),
         ("profile.birthday.getDayOfWeek('Europe/Berlin')", 2, "int", "`getDayOfWeek()`"),
         ("{'a': [1, 2u, 1.5], 'b': null}", {"a": [1, 2, 1.5], "b": None}, "map", "a map literal"),
-        ("blob + b'c'", "YWJj", "bytes", "a bytes literal"),
+        ("blob + b'c'", "YWJj", "bytes", "got `blob`"),
         ("wait.getMinutes() + int(count)", 95, "int", "`getMinutes()`"),
         ("profile.nested.deep.x", 3, "int", "the selection of a field"),
         ("[1.0 / 0.0, -1.0 / 0.0]", ["inf", "-inf"], "list", "a list literal"),
