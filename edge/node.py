@@ -250,5 +250,9 @@ def allows_behaviour(record: Buffer | None, events: Sequence[Event], plan: FoldP
 
 
 def passes_always(event: Event, plan: FoldPlan) -> bool:
-    """Consents, orders and tickets are kept whatever the person said."""
-    return event.consent is not None or plan.canonical(event.name) in ALWAYS_KEPT
+    """Consents, orders, tickets, and log-ins of a person who is proved to be who she says are kept whatever
+    she said: the hub takes them too (docs/decisions/0005).
+    """
+    if event.consent is not None or plan.canonical(event.name) in ALWAYS_KEPT:
+        return True
+    return event.kind == "identify" and bool(shown_by(event).known)

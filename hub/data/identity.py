@@ -15,7 +15,7 @@ from core.record import RECORD_BYTES_MAX
 from hub.data.identity_notes import IdentityNotes
 from hub.data.people import People, Person, SourceState
 from hub.data.regrouping import Regrouping
-from hub.data.resolution import SOURCES_MAX, Group, Link, Seen, may_unite, ranked, step_of
+from hub.data.resolution import SOURCES_MAX, Group, Link, Pair, Seen, may_unite, ranked, step_of
 from hub.store import identity_history
 from hub.store.engine import Connection
 
@@ -38,16 +38,21 @@ class Identity:
 
     def load(self, shown: Iterable[Sequence[Identifier]]) -> None:
         """Bring in the people whom events show, and the links that these show again."""
-        keys, pairs = set(), set()
-        for verified in shown:
-            for identifier in verified:
+        keys: set[bytes] = set()
+        pairs: set[Pair] = set()
+        for strongest, *others in shown:
+            keys.add(strongest.hash)
+            for identifier in others:
                 keys.add(identifier.hash)
-                pairs.add((verified[0].hash, identifier.hash))
+                pairs.add((strongest.hash, identifier.hash))
         self._people.load(self._connection, keys)
-        self._people.links.load(self._connection, (pair for pair in pairs if pair[0] != pair[1]))
+        self._people.links.load(self._connection, pairs)
 
     def allows_behaviour(self, plan: FoldPlan, verified: Sequence[Identifier], at_ms: int) -> bool:
         """Whether the person who the event makes of its identifiers lets behaviour shape her profile."""
+        own = self._people.source(verified[0].hash)
+        if own is not None and len(verified) == 1:
+            return own.person.merged.allows_behaviour(plan, at_ms)
         persons = self._together(verified)
         if not persons:
             return False
@@ -60,6 +65,9 @@ class Identity:
 
     def settle(self, event: Event, verified: Sequence[Identifier]) -> SourceState:
         """Take in what the event says of its identifiers; return the source that it belongs to."""
+        own = self._people.source(verified[0].hash)
+        if own is not None and len(event.identifiers) == 1 and event.received_ms >= own.first_ms:
+            return own  # nothing new of anybody: most events
         notes, mark = self._notes, len(self._notes.rows)
         notes.message_id = event.message_id
         made, late = self._show(event, verified)
@@ -128,8 +136,7 @@ class Identity:
         self._people.change(source)
         if source.linked_ms:
             return True
-        source.person.created_at_ms = at_ms
-        self._people.touch(source.person)
+        self._people.name(source.person, source.source_id, at_ms)
         return False
 
     def _fresh(self, event: Event, verified: Sequence[Identifier]) -> list[tuple[Link, bool]]:

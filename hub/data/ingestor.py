@@ -210,8 +210,7 @@ class Ingestor:
             return True
         if not own:
             person.merged.apply(view.plan, event, behaviour=behaviour)
-        self._people.change(source)
-        self._people.touch(person)
+        self._people.fold(source)
         return True
 
 

@@ -19,10 +19,16 @@ class Links:
         self._limit = limit
         self._links: OrderedDict[Pair, Link] = OrderedDict()
         self._unsaved: dict[Pair, Link] = {}
+        self._whole: dict[bytes, set[Pair]] = {}  # identifiers all of whose links are here
 
     def clear(self) -> None:
         self._links.clear()
         self._unsaved.clear()
+        self._whole.clear()
+
+    def begin(self) -> None:
+        """Start a transaction: what others have linked meanwhile is looked up anew."""
+        self._whole.clear()
 
     def load(self, connection: Connection, pairs: Iterable[Pair]) -> None:
         """Bring in those pairs that are known."""
@@ -37,14 +43,38 @@ class Links:
     def put(self, link: Link) -> None:
         """Set what is known of a pair."""
         self._links[link.pair] = self._unsaved[link.pair] = link
+        for end in link.pair:
+            if end in self._whole:
+                self._whole[end].add(link.pair)
 
     def touching(self, connection: Connection, keys: Iterable[bytes], limit: int) -> list[Link]:
-        """Links with one of the identifiers at either end, unsaved ones included; about `limit` at most."""
-        self.save(connection)
-        return [Link(*row) for row in identity_links.touching(connection, keys, limit)]
+        """Links with one of the identifiers at either end, unsaved ones too; beyond `limit` some lack."""
+        keys = set(keys)
+        missing = keys - self._whole.keys()
+        found: list[Link] = []
+        if missing:
+            self.save(connection)
+            found = [Link(*row) for row in identity_links.touching(connection, missing, limit)]
+            if len(found) < limit:
+                self._keep(missing, found)
+        known = {pair for key in keys & self._whole.keys() for pair in self._whole[key]}
+        return list({link.pair: link for link in (*found, *(self._links[pair] for pair in known))}.values())
+
+    def _keep(self, keys: Iterable[bytes], found: Iterable[Link]) -> None:
+        """Remember, for the transaction, that these are all links of the identifiers."""
+        self._whole.update({key: set() for key in keys})
+        for link in found:
+            self._links[link.pair] = link
+            for end in link.pair:
+                if end in self._whole:
+                    self._whole[end].add(link.pair)
 
     def within(self, connection: Connection, keys: Iterable[bytes]) -> list[Link]:
         """Links with two of the identifiers at their ends, unsaved ones included."""
+        keys = set(keys)
+        if keys <= self._whole.keys():
+            pairs = {pair for key in keys for pair in self._whole[key]}
+            return [self._links[pair] for pair in pairs if keys.issuperset(pair)]
         self.save(connection)
         return [Link(*row) for row in identity_links.within(connection, list(keys))]
 

@@ -11,7 +11,7 @@ from core.identifiers import STRENGTH
 from hub.data.changes import Changes, ChangeSet
 from hub.data.identity_notes import IdentityNotes
 from hub.data.people import People, SourceState
-from hub.data.regrouping import Component, Regrouping
+from hub.data.regrouping import COMPONENT_MAX, Component, Regrouping
 from hub.data.resolution import MERGED, SPLIT, Link, Pair, Union, pair_of
 from hub.data.view import BundleView
 from hub.errors import LimitError, NotFoundError, PreconditionError
@@ -95,7 +95,9 @@ def merge_all(
     who: str,
 ) -> list[Outcome]:
     """Merge the profiles of each pair of identifiers, in one transaction."""
+    orders = list(orders)
     work = _Work(connection, changes, people, who)
+    work.load(key for pair in orders for key in pair)
     outcomes = [work.merge(one, other) for one, other in orders]
     return work.save(view, outcomes)
 
@@ -109,7 +111,9 @@ def split_all(
     who: str,
 ) -> list[Outcome]:
     """Carry out splits in one transaction."""
+    orders = list(orders)
     work = _Work(connection, changes, people, who)
+    work.load(order.person for order in orders)
     outcomes = [work.split(order) for order in orders]
     return work.save(view, outcomes)
 
@@ -124,11 +128,21 @@ class _Work:
         self._who = who
         self._notes = IdentityNotes(changes.now_ms, who=who)
         self._regrouping = Regrouping(connection, people, self._notes)
+        self._entries: list[audit.Entry] = []
         people.begin(changes.state.sequence)
+
+    def load(self, keys: Iterable[bytes]) -> None:
+        """Bring in people and their links with few statements."""
+        keys = list(keys)
+        self._people.load(self._connection, keys)
+        found = [source for source in map(self._people.source, keys) if source is not None]
+        held = {key for source in found for key in source.person.sources}
+        self._people.links.touching(self._connection, held, COMPONENT_MAX)
 
     def save(self, view: BundleView, outcomes: list[Outcome]) -> list[Outcome]:
         self._people.save(self._connection, self._changes, view)
         self._notes.save(self._connection)
+        audit.add_entries(self._connection, self._entries)
         self._people.saved(self._changes.last)
         return [outcome._replace(sequence=self._changes.last) for outcome in outcomes]
 
@@ -228,7 +242,9 @@ class _Work:
         return at_ms
 
     def _decide(self, pairs: Sequence[Pair], decision: str, at_ms: int) -> None:
-        self._people.links.load(self._connection, pairs)
+        # Two identifiers of which one has no links are no pair yet.
+        linked = [pair for pair in pairs if all(self._source(key, "$.person").linked_ms for key in pair)]
+        self._people.links.load(self._connection, linked)
         mark = ALWAYS_WORKED_OUT if decision == SPLIT else at_ms
         for pair in pairs:
             link = self._people.links.get(pair) or Link(*pair)
@@ -241,7 +257,7 @@ class _Work:
 
     def _audit(self, action: str, subject: bytes, *, before: bytes = b"", after: bytes = b"") -> None:
         entry = audit.Entry(self._changes.now_ms, self._who, action, subject.hex(), before.hex(), after.hex())
-        audit.add_entry(self._connection, entry)
+        self._entries.append(entry)
 
 
 def _cuts_between(component: Component, union: Union, people: People) -> list[Pair]:

@@ -55,6 +55,7 @@ class Person:
     created_at_ms: int
     edge_digest: int = 0  # of the entry that edges hold; 0: none
     size: int = 0  # of the record
+    rekeyed: bool = False  # unit key or creation differ from what is stored
     sources: dict[bytes, SourceState] = field(default_factory=dict)
     merged: State = field(default_factory=State)
 
@@ -98,6 +99,7 @@ class People:
         self._people: OrderedDict[bytes, Person] = OrderedDict()
         self._sources: dict[bytes, SourceState] = {}
         self._changed: dict[bytes, Person] = {}
+        self._folded: dict[bytes, SourceState] = {}
         self._changed_sources: dict[bytes, SourceState] = {}
         self.links = Links()
         self._bytes = 0
@@ -107,6 +109,7 @@ class People:
         """Start a transaction on a store at `sequence`; what was cached of another one is forgotten."""
         if sequence != self._sequence:
             self.clear()
+        self.links.begin()
         # Until `saved`: a transaction that fails leaves states that no store holds.
         self._sequence = -1
 
@@ -124,6 +127,7 @@ class People:
         self._people.clear()
         self._sources.clear()
         self._changed.clear()
+        self._folded.clear()
         self._changed_sources.clear()
         self.links.clear()
         self._bytes = 0
@@ -197,7 +201,7 @@ class People:
         for group in groups:
             leader = self._sources[group.leader]
             person = self._of_id(leader.own_profile_id)
-            person.unit_key, person.created_at_ms = group.leader, group.created_ms
+            self.name(person, group.leader, group.created_ms)
             for key in sorted(group.sources):
                 if before[key] is person:
                     person.add(self._sources[key])
@@ -216,36 +220,61 @@ class People:
         source.joined_at_ms = now_ms
         self.change(source)
 
+    def name(self, person: Person, unit_key: bytes, created_at_ms: int) -> None:
+        """Set a profile's unit key and creation."""
+        person.rekeyed = True
+        person.unit_key, person.created_at_ms = unit_key, created_at_ms
+        self.touch(person)
+
+    def fold(self, source: SourceState) -> None:
+        """The source's state has to be written, and its profile's record."""
+        self._folded[source.source_id] = source
+        self.touch(source.person)
+
     def touch(self, person: Person) -> None:
         """The profile has to be written."""
         self._changed[person.profile_id] = person
         self._people.move_to_end(person.profile_id)
 
     def change(self, source: SourceState) -> None:
-        """The source has to be written."""
+        """The source has to be written, with more than its state."""
         self._changed_sources[source.source_id] = source
 
     def save(self, connection: Connection, changes: ChangeSet, view: BundleView) -> None:
         """Pack and write every profile that was touched and every source that changed; remove empty ones."""
-        profile_rows: list[Row] = []
-        gone: list[bytes] = []
+        self._save_profiles(connection, changes, view)
+        made = self._changed_sources
+        rows = [_packed_source(source, changes, view) for source in made.values()]
+        sources.save(connection, rows)
+        folded = [source for key, source in self._folded.items() if key not in made]
+        sources.set_states(connection, [(source.source_id, _packed_state(source, view)) for source in folded])
+        self._folded.clear()
+        self._changed_sources.clear()
+        self._remove_empty(connection, changes)
+        self._changed.clear()
+        self.links.save(connection)
+
+    def _save_profiles(self, connection: Connection, changes: ChangeSet, view: BundleView) -> None:
+        whole: list[Row] = []
+        records: list[Row] = []
         for person in self._changed.values():
             self._bytes -= person.size
             if person.sources:
-                profile_rows.append(_packed(person, changes, view))
+                # Most profiles are there already and only their records change: that is less to write.
+                rows = whole if person.rekeyed or not person.edge_digest else records
+                rows.append(_packed(person, changes, view))
+                person.rekeyed = False
                 self._bytes += person.size
-            else:
-                del self._people[person.profile_id]
-                if person.edge_digest:
-                    changes.drop(PUT_RECORD, person.profile_id, person.edge_digest)
-                    gone.append(person.profile_id)
-        source_rows = [_packed_source(source, changes, view) for source in self._changed_sources.values()]
-        self._changed.clear()
-        self._changed_sources.clear()
-        profiles.save(connection, profile_rows)
-        sources.save(connection, source_rows)
-        profiles.remove(connection, *gone)
-        self.links.save(connection)
+        profiles.save(connection, whole)
+        profiles.set_records(connection, records)
+
+    def _remove_empty(self, connection: Connection, changes: ChangeSet) -> None:
+        gone = [person for person in self._changed.values() if not person.sources]
+        for person in gone:
+            del self._people[person.profile_id]
+            if person.edge_digest:
+                changes.drop(PUT_RECORD, person.profile_id, person.edge_digest)
+        profiles.remove(connection, *(person.profile_id for person in gone if person.edge_digest))
 
 
 def _packed(person: Person, changes: ChangeSet, view: BundleView) -> dict[str, object]:
@@ -280,26 +309,29 @@ def _packed_source(source: SourceState, changes: ChangeSet, view: BundleView) ->
         changes.number(PUT_IDENTIFIER, source.source_id)
         changes.put(PUT_IDENTIFIER, source.source_id, profile_id, before)
         source.held_under = profile_id
-    state = b""
-    if not source.state.is_empty:
-        # Sources carry no time and no sequence of their own: equal events give equal bytes.
-        state = source.state.pack(
-            layout_id=view.document.layout_id,
-            sequence=0,
-            packed_at_ms=0,
-            unit_key=source.source_id,
-            known=source.is_known,
-        )
     return {
         "source_id": source.source_id,
         "kind": source.kind,
         "profile_id": profile_id,
-        "state": state,
+        "state": _packed_state(source, view),
         "joined_at_ms": source.joined_at_ms,
         "first_ms": source.first_ms,
         "linked_ms": source.linked_ms,
         "own_profile_id": source.own_profile_id,
     }
+
+
+def _packed_state(source: SourceState, view: BundleView) -> bytes:
+    if source.state.is_empty:
+        return b""
+    # Sources carry no time and no sequence of their own: equal events give equal bytes.
+    return source.state.pack(
+        layout_id=view.document.layout_id,
+        sequence=0,
+        packed_at_ms=0,
+        unit_key=source.source_id,
+        known=source.is_known,
+    )
 
 
 def new_profile_id() -> bytes:

@@ -12,7 +12,7 @@ from core.record import RECORD_BYTES_MAX
 from hub.data.identity_notes import IdentityNotes
 from hub.data.people import People
 from hub.data.resolution import Group, Link, Resolution, Seen, resolve
-from hub.store import crossings, identity_history
+from hub.store import identity_history
 from hub.store.engine import Connection
 
 #: Identifiers that are looked at together. A device that thousands log in on links all of them: beyond this
@@ -42,7 +42,8 @@ class Regrouping:
         frontier = start = self._with_profiles(seeds)
         while frontier:
             members |= frontier
-            for link in self._people.links.touching(self._connection, frontier, COMPONENT_MAX + 1):
+            linked = [key for key in frontier if self._is_linked(key)]
+            for link in self._people.links.touching(self._connection, linked, COMPONENT_MAX + 1):
                 links[link.pair] = link
             if len(members) > COMPONENT_MAX or len(links) > COMPONENT_MAX:
                 return Component(start, self._people.links.within(self._connection, start))
@@ -74,6 +75,10 @@ class Regrouping:
         self._people.load(self._connection, keys)
         found = (self._people.source(key) for key in keys)
         return {one for source in found if source is not None for one in source.person.sources}
+
+    def _is_linked(self, key: bytes) -> bool:
+        source = self._people.source(key)
+        return source is not None and source.linked_ms != 0
 
     def _profile_id(self, key: bytes) -> bytes:
         source = self._people.source(key)
@@ -109,16 +114,8 @@ class Regrouping:
 
     def _tell_crossings(self, keys: Iterable[bytes], resolution: Resolution) -> None:
         keys = set(keys)
-        standing = {
-            (union.loser, union.winner): union.step.at_ms
-            for union in resolution.unions
-            if union.crossed and union.loser in keys
-        }
-        known = {row[:2]: row for row in crossings.of_sources(self._connection, keys)}
-        for pair, at_ms in standing.items():
-            row = known.get(pair)
-            if row is None or row.ended_ms is not None or row.at_ms != at_ms:
-                self._notes.cross(*pair, at_ms)
-        for pair, row in known.items():
-            if pair not in standing and row.ended_ms is None:
-                self._notes.cross(*pair, row.at_ms, self._notes.now_ms)
+        for key in keys:
+            self._notes.settle(key)
+        for union in resolution.unions:
+            if union.crossed and union.loser in keys:
+                self._notes.cross(union.loser, union.winner, union.step.at_ms)

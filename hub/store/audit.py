@@ -1,5 +1,7 @@
 """The audit record: who did what, when, before and after. Rows are added, never changed."""
 
+from collections.abc import Sequence
+
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Column, String, Table, Text
@@ -39,6 +41,14 @@ def add_entry(connection: Connection, entry: Entry) -> None:
     values = msgspec.structs.asdict(entry)
     del values["number"]
     connection.execute(sa.insert(audit), values)
+
+
+def add_entries(connection: Connection, entries: Sequence[Entry]) -> None:
+    """Add several entries, in their order."""
+    if entries:
+        rows = [msgspec.structs.asdict(entry) for entry in entries]
+        names = [name for name in rows[0] if name != "number"]
+        connection.execute(sa.insert(audit), [{name: row[name] for name in names} for row in rows])
 
 
 def list_entries(connection: Connection, count: int, before_number: int = 0) -> list[Entry]:

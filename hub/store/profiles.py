@@ -3,7 +3,18 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from sqlalchemy import BigInteger, Boolean, Column, LargeBinary, Table, bindparam, delete, func, select
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    LargeBinary,
+    Table,
+    bindparam,
+    delete,
+    func,
+    select,
+    update,
+)
 from sqlalchemy.engine import Connection
 
 from hub.store.metadata import Key, Millis, metadata
@@ -37,7 +48,13 @@ class Profile(NamedTuple):
     packed_at_ms: int
 
 
-_CHANGING: Final = ("unit_key", "created_at_ms", "known", "record", "edge_record", "sequence", "packed_at_ms")
+_RECORD: Final = ("known", "record", "edge_record", "sequence", "packed_at_ms")
+_CHANGING: Final = ("unit_key", "created_at_ms", *_RECORD)
+_SET_RECORD: Final = (
+    update(profiles)
+    .where(profiles.c.profile_id == bindparam("key"))
+    .values({name: bindparam(f"new_{name}") for name in _RECORD})
+)
 _BY_ID: Final = select(profiles).where(profiles.c.profile_id.in_(bindparam("keys", expanding=True)))
 _EDGE_BY_ID: Final = select(profiles.c.profile_id, profiles.c.edge_record).where(
     profiles.c.profile_id.in_(bindparam("keys", expanding=True))
@@ -90,6 +107,15 @@ def edge_page(connection: Connection, after: bytes, count: int) -> list[tuple[by
 def save(connection: Connection, rows: Sequence[Row]) -> None:
     """Insert profiles, or replace those that exist."""
     upsert(connection, profiles, rows, _CHANGING)
+
+
+def set_records(connection: Connection, rows: Sequence[Row]) -> None:
+    """Replace the records of profiles that exist; of each row only the key and what belongs to the record."""
+    if rows:
+        values = [
+            {"key": row["profile_id"], **{f"new_{name}": row[name] for name in _RECORD}} for row in rows
+        ]
+        connection.execute(_SET_RECORD, values)
 
 
 def remove(connection: Connection, *keys: bytes) -> None:

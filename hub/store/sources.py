@@ -74,6 +74,9 @@ _PROFILE_OF: Final = select(sources.c.source_id, sources.c.profile_id).where(
 _SET_VALUE: Final = (
     update(sources).where(sources.c.source_id == bindparam("source")).values(value=bindparam("text"))
 )
+_SET_STATE: Final = (
+    update(sources).where(sources.c.source_id == bindparam("source")).values(state=bindparam("packed"))
+)
 _PAGE: Final = (
     select(sources.c.source_id, sources.c.profile_id)
     .where(sources.c.source_id > bindparam("after"))
@@ -135,6 +138,13 @@ def page(connection: Connection, after: bytes, count: int) -> list[tuple[bytes, 
 def save(connection: Connection, rows: Sequence[Row]) -> None:
     """Insert sources, or replace state and membership of those that exist."""
     upsert(connection, sources, rows, ("profile_id", "state", "joined_at_ms", "first_ms", "linked_ms"))
+
+
+def set_states(connection: Connection, states: Sequence[tuple[bytes, bytes]]) -> None:
+    """Replace the states of sources that exist: (source id, state)."""
+    if states:
+        rows = [{"source": source_id, "packed": state} for source_id, state in states]
+        connection.execute(_SET_STATE, rows)
 
 
 def set_values(connection: Connection, values: Sequence[tuple[bytes, str]]) -> None:

@@ -1,5 +1,6 @@
 """Decisions over HTTP: equal to the core's to the byte, and aware of what this edge has just seen."""
 
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -146,6 +147,21 @@ def test_what_a_visitor_did_is_known_at_once_when_she_logs_in_under_her_devices_
         shown = banner(edge, number, user_token=token)
         assert (shown["offer"], shown["blocks"]["text"]["value"]) == ("cart-reminder", "In your cart: 2")
         assert banner(edge, number)["blocks"]["text"]["value"] == "In your cart: 2", "logged out, same device"
+
+
+def test_a_proved_log_in_is_kept_without_consent_and_a_claim_is_not(edge: Edge, visitor: Visitor) -> None:
+    def dropped() -> int:
+        found = re.search(r"events_dropped_total(?:{[^}]*})? (\d+)", edge.get("/metrics").body.decode())
+        assert found is not None
+        return int(found[1])
+
+    before = dropped()
+    message = {"type": "identify", "anonymousId": anon(visitor()), "traits": {"email": "new@example.com"}}
+    assert edge.post("/v1/events", {"events": [message]}).json["accepted"] == 1
+    edge.until(lambda: dropped() == before + 1)
+    token = user_token("email:new@example.com")
+    assert edge.post("/v1/events", {"events": [message], "user_token": token}).json["accepted"] == 1
+    assert dropped() == before + 1
 
 
 def test_a_second_person_on_a_known_persons_device_is_neither_shown_nor_changes_what_is_hers(

@@ -98,7 +98,7 @@ def orders() -> st.SearchStrategy[list[Order]]:
 
 
 @given(st.data())
-@examples(120)
+@examples(80)
 def test_profiles_follow_from_the_events_alone(sqlite: Store, data: st.DataObject) -> None:
     found = data.draw(sent(NOW_MS, "m"))
     batches = data.draw(shuffled(len(found)))
@@ -113,7 +113,7 @@ def test_profiles_follow_from_the_events_alone(sqlite: Store, data: st.DataObjec
 
 
 @given(st.data())
-@examples(80)
+@examples(40)
 def test_what_operators_said_holds_in_every_order(sqlite: Store, data: st.DataObject) -> None:
     before, after = data.draw(sent(NOW_MS, "m")), data.draw(sent(NOW_MS + 100, "n"))
     said = data.draw(orders())

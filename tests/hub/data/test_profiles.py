@@ -3,11 +3,13 @@
 import msgspec
 import pytest
 
+from core.bundle import Experiment, Holdout, Variant
+from core.hashing import bucket
 from core.record import read_header
 from hub.data.changes import compacted, unsigned
-from hub.data.profiles import ProfileData
+from hub.data.profiles import ProfileData, moment
 from hub.errors import NotFoundError
-from hub.store import decisions, log_state
+from hub.store import crossings, decisions, identity_links, log_state
 from hub.store.decisions import LoggedDecision
 from hub.store.engine import Store
 from tests.hub.asyncs import run_async
@@ -126,3 +128,37 @@ async def test_a_record_carries_its_own_change_number(store: Store) -> None:
         assert profile is not None
         assert read_header(profile.record).sequence == profile.sequence
         assert read_header(profile.edge_record).sequence == profile.sequence <= g.changes.latest
+
+
+@run_async
+async def test_a_profile_tells_the_experiments_and_holdouts_its_losing_keys_assign_otherwise(
+    store: Store,
+) -> None:
+    variants = [Variant("control", 500_000, None, {}), Variant("new", 1_000_000, None, {})]
+    experiments = [
+        Experiment(f"e{n}", f"salt {n}", "", 0, 1_000_000, 1_000_000, -1, [], variants) for n in range(20)
+    ]
+    holdouts = [Holdout(f"h{n}", f"hold {n}", 500_000, []) for n in range(20)]
+    document = msgspec.structs.replace(small_document(), experiments=experiments, holdouts=holdouts)
+    async with ground(store) as g:
+        data = await ada(g)
+        assert (await data.get(ADA, document))["crossed"] == [], "who became known by a log-in keeps her key"
+        later = NOW_MS + 5
+        await g.apply(event("Identify", "id:ada", "anon:b", kind="identify", at_ms=later))
+        (found,) = (await data.get(ADA, document))["crossed"]
+        keys = ANON, person("anon:b").hash
+        assert found["experiments"] == [
+            one.id for one in experiments if _half(one.salt, keys[0]) != _half(one.salt, keys[1])
+        ]
+        assert found["holdouts"] == [
+            one.id for one in holdouts if _half(one.salt, keys[0]) != _half(one.salt, keys[1])
+        ]
+        assert 0 < len(found["experiments"]) < 20
+        assert (found["unit_key"], found["at"], found["ended"]) == (keys[1].hex(), moment(later), None)
+        await data.erase(ADA)
+        assert await store.read(lambda c: crossings.of_sources(c, keys)) == []
+        assert list(await store.read(lambda c: list(identity_links.touching(c, keys, 9)))) == []
+
+
+def _half(salt: str, key: bytes) -> bool:
+    return bucket(salt, key) < 500_000

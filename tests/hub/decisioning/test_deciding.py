@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from core.errors import RequestError
+from core.fold import State
 from core.user_token import load_user_token_key
 from edge import context as edge_context
 from hub.decisioning.asking import Desk, Question
@@ -17,6 +18,7 @@ from hub.decisioning.context import complete
 from hub.decisioning.deciding import Decider
 from hub.decisioning.publishing import Publisher
 from hub.errors import InvalidError
+from hub.store import profiles, sources
 from hub.store.engine import READERS, Store
 from tests.hub.asyncs import run_async
 from tests.hub.catalogues import central
@@ -84,6 +86,32 @@ async def test_a_request_that_no_decision_can_be_made_of_is_refused(store: Store
     asked = desk().take(Question(["home.hero"], profile="id:1"), "server", "$")
     with pytest.raises(RequestError, match="decision_id"):
         await made.decide([msgspec.structs.replace(asked, decision_id="\ud800")])
+
+
+@run_async
+async def test_a_device_does_not_vouch_for_who_is_named_beside_it(store: Store) -> None:
+    made = await decider(store)
+    layout_id = made.document.layout_id
+    profile = {"unit_key": b"u" * 16, "created_at_ms": 1, "sequence": 9, "packed_at_ms": NOW_MS}
+    source = {"state": b"", "joined_at_ms": 1, "first_ms": 1, "linked_ms": 0}
+
+    def place(device: bytes, *, known: bool) -> None:
+        record = State().pack(
+            layout_id=layout_id, sequence=9, packed_at_ms=NOW_MS, unit_key=b"u" * 16, known=known
+        )
+        held = {"profile_id": device, "known": known, "record": record, "edge_record": record}
+        with store.writing() as connection:
+            profiles.save(connection, [{**profile, **held}])
+            row = {"source_id": device, "kind": "anon", "profile_id": device, "own_profile_id": device}
+            sources.save(connection, [{**source, **row}])
+
+    both = desk().take(Question(["home.hero"], profile="id:eve", anonymous_id=UUID), "server", "$")
+    alone = desk().take(Question(["home.hero"], anonymous_id=UUID), "server", "$")
+    place(alone.keys[0], known=False)
+    assert b'"sequence":9' in (await made.decide([both]))[0].body, "a visitor who logs in stays herself"
+    place(alone.keys[0], known=True)
+    assert b'"sequence":9' in (await made.decide([alone]))[0].body
+    assert b'"sequence":9' not in (await made.decide([both]))[0].body, "somebody else's device"
 
 
 def test_persons_are_taken_as_an_edge_takes_them() -> None:
