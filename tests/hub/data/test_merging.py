@@ -278,3 +278,19 @@ async def test_a_key_that_lost_is_a_crossing_and_ends_with_the_merge(store: Stor
         await g.split("id:1")
         assert await found(g) == [(keys[0], keys[1], login.received_ms, g.now_ms)]
         assert await store.read(lambda c: crossings.of_sources(c, [person("id:2").hash])) == []
+
+
+@run_async
+async def test_a_device_that_a_crowd_logs_in_on_does_not_stop_a_split(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with ground(store) as g:
+        await g.apply(*(log_in(f"id:{number}", "anon:till") for number in range(8)))
+        monkeypatch.setattr("hub.data.regrouping.COMPONENT_MAX", 3)
+        await g.split("id:0")
+        assert await sources_of(g, "id:0") == together("id:0")
+        assert await sources_of(g, "anon:till") == together("anon:till"), "who came next is not looked up"
+        # Late news is settled among the profiles at hand.
+        await g.apply(events.event("Order Completed", "id:5", "anon:new", at_ms=NOW_MS - 9))
+        assert await sources_of(g, "id:5") == together("id:5", "anon:new")
+        await g.check_digest()
