@@ -133,7 +133,7 @@ class HubServer:
             retention=Retention(
                 log_days=self.settings.event_log_days,
                 decision_days=self.settings.decision_days,
-                message_days=self.settings.decision_days,
+                message_days=self.settings.message_days,
             ),
             interest=engines.interest,
         )

@@ -187,6 +187,12 @@ class Settings:
         "a number from 1 to 4096",
         "gRPC calls in work at once; more are refused",
     )
+    message_days: int = setting(
+        400,
+        options.integer(30, 3650),
+        "days, 30 to 3650",
+        "how long messages can be looked up, and the links in them work",
+    )
     outbound_rates: tuple[tuple[str, float], ...] = setting(
         (),
         options.rates(16),

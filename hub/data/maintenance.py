@@ -45,8 +45,9 @@ class Retention:
     position_days: int = 90
     #: Signals that journeys have acted on.
     signal_days: int = 7
-    #: Journeys that ended, messages that are finished, and what people did with them.
-    message_days: int = 90
+    #: Journeys that ended, messages that are finished, and what people did with them. Longer than anybody
+    #: keeps a mail to unsubscribe by: its links name the message.
+    message_days: int = 400
 
 
 class Maintenance:
@@ -77,7 +78,7 @@ class Maintenance:
         """Bring everything one step nearer to its limit."""
         while await self._store.write(self._prune_decisions):
             await asyncio.sleep(0)
-        while await self._store.write(self._prune_outbound):
+        while await self._store.write(self.prune_outbound):
             await asyncio.sleep(0)
         while await self._store.write(self._prune_changes):
             await asyncio.sleep(0)
@@ -94,7 +95,8 @@ class Maintenance:
             decisions.prune(connection, before_ms=before_ms, rows_max=rows_max, rows_at_once=ROWS_AT_ONCE) > 0
         )
 
-    def _prune_outbound(self, connection: Connection) -> bool:
+    def prune_outbound(self, connection: Connection) -> bool:
+        """Forget a step's worth of what journeys and messages leave behind; whether there was anything."""
         now_ms, retention = self._clock(), self._retention
         signals_ms = now_ms - retention.signal_days * DAY_MS
         before_ms = now_ms - retention.message_days * DAY_MS

@@ -13,6 +13,7 @@ import structlog
 
 from core.answers import Decision
 from core.bundle import Template
+from core.errors import RecordError
 from core.fold import State
 from core.record import describe
 from core.request import Request
@@ -131,7 +132,23 @@ class HandOff:
         """Runs in delivery's thread."""
         truth = Truth(moment.now_ms)
         overlays = {key: list(pending) for key, pending in moment.pending.items()}
-        return [self._look(loaded, moment, truth, message, overlays, compose) for message in messages]
+        return [self._look_at(loaded, moment, truth, message, overlays, compose) for message in messages]
+
+    def _look_at(
+        self,
+        loaded: Loaded,
+        moment: _Moment,
+        truth: Truth,
+        message: Message,
+        overlays: dict[bytes, list[Message]],
+        compose: bool,
+    ) -> Looked:
+        try:
+            return self._look(loaded, moment, truth, message, overlays, compose)
+        except Exception as error:
+            # One person's damaged record stops her own message, not the others'. Its text may hold her data.
+            log.error("hand-off failed", error=type(error).__name__)
+            return Looked(_ended(message, REFUSED, ERROR, moment.now_ms))
 
     def _look(
         self,
@@ -198,14 +215,8 @@ class HandOff:
             named=True,
         )
         events = [event for one in overlay if (event := impression_of(one, self._node)) is not None]
-        try:
-            decision = loaded.engine.decide(person.profile.record, events, request, now_ms, at_edge=False)
-            answer = msgspec.json.decode(decision.body)["placements"][message.placement]
-        except Exception as error:
-            # One person's damaged record stops her own message, not the others'. Its text may hold her data.
-            log.error("hand-off failed", error=type(error).__name__)
-            looked.message = _ended(message, REFUSED, ERROR, now_ms)
-            return
+        decision = loaded.engine.decide(person.profile.record, events, request, now_ms, at_edge=False)
+        answer = msgspec.json.decode(decision.body)["placements"][message.placement]
         looked.decision, looked.asked, looked.answer = decision, asked, answer
         reason = answer["reason"]
         if reason == OK and not _consents(loaded, message, person.profile.record, now_ms):
@@ -361,7 +372,10 @@ def _uncounted(
 
 
 def _keeps_behaviour(loaded: Loaded, person: Person, now_ms: int) -> bool:
-    state = State.unpack(person.profile.record)
+    try:
+        state = State.unpack(person.profile.record)
+    except RecordError:
+        return False
     return state.allows_behaviour(loaded.engine.fold_plan, now_ms)
 
 

@@ -19,7 +19,7 @@ from hub.data.tasks import SteadyTask, pause, told
 from hub.delivery.handoff import Looked, confirm
 from hub.delivery.impressions import folded, impression_of
 from hub.delivery.options import DeliveryOptions
-from hub.delivery.outcomes import take_over, write_outcomes
+from hub.delivery.outcomes import release, take_over, write_outcomes
 from hub.delivery.ports import Outcome, Sender
 from hub.store import outbox
 from hub.store.engine import Connection, Store, StoreError
@@ -174,8 +174,16 @@ class Outbox:
         try:
             looked = await self.handoff.look(claimed, compose=True)
             return await self._send_all(sender, deque(looked))
+        except Exception:
+            await self._let_go(ids)
+            raise
         finally:
             self._in_hand -= ids
+
+    async def _let_go(self, ids: Iterable[str]) -> None:
+        """What was claimed and not looked at may go at once, not only when the lease has run out."""
+        with contextlib.suppress(StoreError):
+            await self._store.write(lambda connection: release(connection, ids, self._owner, self._clock()))
 
     async def _send_all(self, sender: Sender, waiting: deque[Looked]) -> Counter[str]:
         """Send with a few in flight at once, so that a kill leaves no more than those in doubt.

@@ -114,6 +114,12 @@ def _left(message: Message, now_ms: int) -> Message:
     return message._replace(state=IN_DOUBT, reason=reason, changed_at_ms=now_ms, lease_until_ms=0)
 
 
+def release(connection: Connection, message_ids: Iterable[str], owner: str, now_ms: int) -> None:
+    """Queue again what an owner claimed and cannot go on with."""
+    rows = [row for row in outbox.by_id(connection, message_ids) if row.state == CLAIMED]
+    outbox.save(connection, [_left(row, now_ms) for row in rows if row.lease_owner == owner])
+
+
 def stop_open(
     connection: Connection, source_ids: Iterable[bytes], channel: str, reason: str, now_ms: int
 ) -> int:

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 import structlog
 
 from core.bundle import BundleDocument
+from core.errors import CoreError
 from hub.delivery import journeys as steps
 from hub.delivery.engines import Engines, Versioned
 from hub.delivery.journeys import Send
@@ -79,11 +80,19 @@ class Truth:
         def truths() -> Collection[int]:
             key = id(versioned.engine), person.profile.profile_id
             if key not in self._known:
-                found = versioned.engine.match(person.profile.record, {}, self._now_ms)
-                self._known[key] = frozenset(found)
+                self._known[key] = self._match(versioned, person)
             return self._known[key]
 
         return truths
+
+    def _match(self, versioned: Versioned, person: Person) -> Collection[int]:
+        try:
+            return frozenset(versioned.engine.match(person.profile.record, {}, self._now_ms))
+        except CoreError as error:
+            # One damaged record must not stop everybody's journeys. Nothing holds for it, and the hand-off
+            # will send nothing to its person.
+            log.error("conditions not read", journey=versioned.journey.id, error=type(error).__name__)
+            return frozenset()
 
 
 class JourneyRunner:

@@ -25,7 +25,7 @@ from hub.delivery.handoff import HandOff, Looked
 from hub.delivery.options import DeliveryOptions
 from hub.delivery.plane import Delivery, figures
 from hub.delivery.ports import Addressed, Composed, Composer, Outcome, Sender
-from hub.store import decisions, journeys, outbox, revisions, suppressions
+from hub.store import decisions, journeys, outbox, profiles, revisions, suppressions
 from hub.store.engine import Connection, Store
 from hub.store.journeys import Instance
 from hub.store.outbox import Message
@@ -200,6 +200,15 @@ class DeliveryGround:
     async def suppress(self, who: str) -> None:
         row = Suppression(self.key(who), "email", UNSUBSCRIBE, self.now_ms, "one-click")
         await self.store.write(lambda c: suppressions.add(c, [row]))
+
+    async def damage(self, who: str) -> None:
+        """Turn a bit of a person's record over, as a disk might."""
+        profile = await self.data.profile(f"email:{who}@mail.example")
+        assert profile is not None
+        record = bytearray(profile.record)
+        record[-1] ^= 1
+        row = {**profile._asdict(), "record": bytes(record)}
+        await self.store.write(lambda c: profiles.save(c, [row]))
 
     async def erase(self, who: str) -> None:
         data = ProfileData(self.store, self.data.changes, lambda: self.now_ms)

@@ -84,6 +84,40 @@ async def test_a_refusal_for_good_fails_and_may_suppress(sqlite: Store, suppress
 
 
 @run_async
+async def test_a_damaged_record_stops_one_message_and_no_other(sqlite: Store) -> None:
+    async with delivery_ground(sqlite) as ground:
+        for number, who in enumerate(("ada", "ben", "eve")):
+            await ground.join(who)
+            await ground.happens("Signed Up", who)
+            await ground.give_cart_messages(who, 1, first=number)
+        await ground.damage("ben")
+        await ground.settle()
+        await ground.hand_over()
+        ends = {(one.source_id, one.state, one.reason) for one in await ground.messages()}
+        assert ends == {
+            (ground.key("ada"), "sent", ""),
+            (ground.key("ben"), "refused", "error"),
+            (ground.key("eve"), "sent", ""),
+        }
+
+
+@run_async
+async def test_a_fault_before_the_hand_off_lets_the_messages_go(sqlite: Store) -> None:
+    async with delivery_ground(sqlite) as ground:
+        await one_message(ground)
+
+        async def fail() -> None:
+            raise RuntimeError
+
+        ground.between_events = fail
+        with pytest.raises(RuntimeError):
+            await ground.hand_over()
+        assert await ground.ends() == [("queued", "")]
+        await ground.hand_over()
+        assert await ground.ends() == [("sent", "")]
+
+
+@run_async
 async def test_silence_is_a_doubt_that_nothing_resends(sqlite: Store) -> None:
     async with delivery_ground(sqlite) as ground:
         await one_message(ground)
