@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.header import Header as EncodedHeader
 from email.utils import format_datetime, formataddr, parseaddr
+from functools import lru_cache
 from typing import Final
 
 from hub.delivery.email.dkim import Header, Signer
@@ -26,6 +27,7 @@ from hub.errors import ContentError
 ADDRESS_LENGTH_MAX: Final = 254
 MESSAGE_BYTES_MAX: Final = 2 * 1024 * 1024
 LINKS_TRACKED_MAX: Final = 200
+MAILBOXES_KEPT: Final = 256
 _LOCAL_PART: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}")
 _TRACKED: Final = ("https://", "http://")
 _PART_HEAD: Final = (
@@ -156,6 +158,7 @@ def _words(text: str) -> str:
     return EncodedHeader(text, "utf-8", header_name="Subject").encode(linesep="\r\n")
 
 
+@lru_cache(MAILBOXES_KEPT)
 def _mailbox(text: str, path: str) -> str:
     """`Name <address>` as a header's value."""
     name, address = parseaddr(text)
