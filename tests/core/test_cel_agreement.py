@@ -36,7 +36,7 @@ def variables(row: Mapping[str, Any]) -> dict[str, Value]:
     return {"now": Timestamp(NOW_MS * 1_000_000), **{name: Map(found) for name, found in scopes.items()}}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(expressions, min_size=1, max_size=4), st.lists(rows, min_size=1, max_size=8))
 def test_general_evaluator_and_tables_agree(written: list[Written], given_rows: list[dict[str, Any]]) -> None:
     texts = [one.text.replace(EXCEPTION, INSTEAD) for one in written]

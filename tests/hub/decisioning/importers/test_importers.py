@@ -104,7 +104,7 @@ CONDITIONS = st.recursive(
 )
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(CONDITIONS, ATTRIBUTES)
 def test_a_growthbook_condition_holds_exactly_when_its_specification_says(
     condition: dict[str, Any], attributes: dict[str, Any]
@@ -188,7 +188,7 @@ RULES = [
 ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.sampled_from(RULES), DATA)
 def test_a_jsonlogic_rule_has_a_value_for_any_data(rule: dict[str, Any], data: Any) -> None:
     case = Case("", lambda: jsonlogic.translate(rule), {"data": from_json(data)}, is_condition=False)
