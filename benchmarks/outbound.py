@@ -23,6 +23,9 @@ from hub.store.engine import Connection, Store, sqlite_url
 from hub.store.journeys import Instance
 from hub.store.migrate import migrate
 from hub.store.outbox import Message
+from hub.store.profiles import Profile
+from hub.store.sources import Source
+from hub.store.statements import insert_tuples
 
 REVISION: Final = 1
 ROWS_AT_ONCE: Final = 5_000
@@ -57,27 +60,17 @@ class Crowd:
                 self._people(connection, self.keys[start : start + ROWS_AT_ONCE])
 
     def _people(self, connection: Connection, keys: Sequence[bytes]) -> None:
-        record = self._record()
-        rows = [
-            {
-                "profile_id": key,
-                "unit_key": key,
-                "created_at_ms": self.now_ms,
-                "known": True,
-                "record": record,
-                "edge_record": b"",
-                "sequence": 1,
-                "packed_at_ms": self.now_ms,
-            }
-            for key in keys
-        ]
-        profiles.save(connection, rows)
-        owned = [
-            {"source_id": key, "kind": "email", "profile_id": key, "state": b"", "joined_at_ms": self.now_ms}
-            for key in keys
-        ]
-        sources.save(connection, owned)
-        sources.set_values(connection, [(key, f"{key.hex()}@mail.example") for key in keys])
+        record, now_ms = self._record(), self.now_ms
+        insert_tuples(
+            connection,
+            profiles.profiles,
+            [Profile(key, key, now_ms, True, record, b"", 1, now_ms) for key in keys],
+        )
+        insert_tuples(
+            connection,
+            sources.sources,
+            [Source(key, "email", key, b"", f"{key.hex()}@mail.example", now_ms) for key in keys],
+        )
 
     def _record(self) -> bytes:
         """One packed record: what is in it does not change what is done with it."""
