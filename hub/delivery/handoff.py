@@ -15,11 +15,11 @@ from core.answers import Decision
 from core.bundle import Template
 from core.errors import RecordError
 from core.fold import State
-from core.record import describe
 from core.request import Request
 from hub.decisioning.asking import Asked, Question
 from hub.delivery import journeys as steps
 from hub.delivery.engines import Engines, Loaded
+from hub.delivery.facts import facts_of
 from hub.delivery.impressions import folded, impression_of
 from hub.delivery.ports import Addressed, Composed, Composer
 from hub.delivery.quiet_hours import quiet_until
@@ -44,7 +44,6 @@ QUIET_HOURS: Final = "quiet_hours"
 
 #: Of a person whose impressions no profile may hold: how far back her messages count against caps.
 CAPS_BACK_MS: Final = 90 * 86_400_000
-PROFILE: Final = "profile."
 LOCALES: Final = ("locale", "language")
 #: What a request would say, and of a message only the profile can.
 CONTEXT: Final = ("locale", "time_zone", "country", "city")
@@ -167,7 +166,7 @@ class HandOff:
         if self._has_left(moment, truth, message, person, unheard):
             looked.message = _ended(message, CANCELLED, EXITED, moment.now_ms)
             return looked
-        facts = _facts(loaded, person, moment.now_ms)
+        facts = facts_of(loaded.document, person.profile.record, moment.now_ms)
         fault = _undeliverable(loaded, moment, message, facts)
         if fault is not None:
             looked.message = fault
@@ -410,12 +409,6 @@ def _consents(loaded: Loaded, message: Message, record: bytes, now_ms: int) -> b
 
 def _is_granted(consent: tuple[int, int] | None, now_ms: int) -> bool:
     return consent is not None and consent[0] == GRANTED and consent[1] <= now_ms
-
-
-def _facts(loaded: Loaded, person: Person, now_ms: int) -> dict[str, Any]:
-    """Declared attributes by their name without `profile.`."""
-    found = describe(person.profile.record, loaded.document, now_ms)
-    return {name.removeprefix(PROFILE): value for name, value in found.items() if name.startswith(PROFILE)}
 
 
 def _asked(message: Message, person: Person, now_ms: int, decision_id: str) -> Asked:
