@@ -69,7 +69,10 @@ class Crowd:
         insert_tuples(
             connection,
             sources.sources,
-            [Source(key, "email", key, b"", f"{key.hex()}@mail.example", now_ms) for key in keys],
+            [
+                Source(key, "email", key, b"", f"{key.hex()}@mail.example", now_ms, now_ms, 0, key)
+                for key in keys
+            ],
         )
 
     def _record(self) -> bytes:

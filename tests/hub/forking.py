@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+STOP_SECONDS = 15
 
 
 class HubForks:
@@ -26,6 +27,7 @@ class HubForks:
                 stderr=output,
                 cwd=ROOT,
                 text=True,
+                start_new_session=True,
             )
 
     def spawn(self) -> int:
@@ -41,7 +43,11 @@ class HubForks:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
-        self._process.wait(30)
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
         self._process.stdout.close()
 
     def _ask(self, word: str) -> int:
