@@ -30,7 +30,7 @@ AT_ONCE: Final = 100
 ROUNDS: Final = 3
 VIEWS: Final = 4
 KEY: Final = b"k" * 32
-GATE: Final = 0.02
+GATE: Final = 0.01
 NOW_MS: Final = 1_795_000_000_000
 CATALOGUE: Final = """
 governance: {approvals: 1, people: [{id: bench, name: Bench, roles: [owner, publisher, approver]}]}
