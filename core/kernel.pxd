@@ -68,6 +68,7 @@ cdef class Kernel:
     cdef Piece* _experiment_ids  # {"id":ID,"variant":
     cdef Piece** _variant_ids    # by experiment and variant: ID}
     cdef View _views[VIEWS]
+    cdef const View* _scored_view  # whose attribute values the models saw last
     cdef Candidate* _passing     # scratch: candidates of one placement
     cdef uint32_t* _chosen       # scratch: offers chosen in this decision
     cdef uint32_t _chosen_count

@@ -144,6 +144,7 @@ cdef class Kernel:
                 self._group_taken[group] = 0
         self._chosen_count = 0
         self.caps.reset()
+        self.models.begin()
         for v in range(VIEWS):
             self._views[v].ready = False
         self.scored = None
@@ -207,6 +208,9 @@ cdef class Kernel:
         view = self.view(anonymous, situation, context, DECIDE)
         self._assign(answer, placement, view, situation)
         passing = self._pass(answer, placement, view, situation.now_ms)
+        if self._scored_view != view:
+            self.models.begin()
+            self._scored_view = view
         for i in range(passing):
             ai |= self._score(&self._passing[i], view)
         for i in range(passing):
@@ -560,5 +564,5 @@ def _attributes_used(document, conditions):
         used.add(condition.attribute)
         used |= {argument for op, argument in condition.program if op == bundle.P_ATTRIBUTE}
     used |= {block.attribute for block in document.blocks}
-    used |= {feature.attribute for model in document.models for feature in model.features}
+    used |= {attribute for model in document.models for attribute in bundle.model_attributes(model)}
     return frozenset(used - {-1})

@@ -1,9 +1,10 @@
 """Scores of candidates."""
 
 cimport cython
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from core.memory cimport Pool
+from core.trees cimport ov_trees
 from core.values cimport ov_value
 
 ctypedef struct Feature:
@@ -15,11 +16,43 @@ ctypedef struct Feature:
     const char* text         # owned by the models' pool
     uint32_t length
 
+# One of the strings that a column of trees counts as numbers.
+ctypedef struct Category:
+    uint64_t hash            # XXH64 of the text
+    const char* text         # owned by the models' pool
+    uint32_t length
+    uint32_t code            # its place in the declared list
+
+# What a column of trees reads.
+ctypedef struct Input:
+    uint32_t attribute
+    const Category* categories  # by hash, ascending; none: a number
+    uint32_t count
+
+# What the output goes through at the end.
+ctypedef struct Calibration:
+    double a                 # 1 / (1 + exp(a * s + b)) where there are no points
+    double b
+    const double* x          # points, ascending
+    const double* y
+    uint32_t count           # of points
+
 ctypedef struct Model:
+    bint plain               # linear or logistic without calibration: no more than `features`
+    int kind                 # MODEL_*
     bint logistic
     double intercept
     const Feature* features
     uint32_t count
+    const ov_trees* trees    # owned by an Ensemble of the models
+    const Input* inputs      # one per column of the trees
+    int link                 # LINK_*
+    double scale
+    const Calibration* calibration  # NULL: none
+    int32_t treated
+    int32_t control
+    uint64_t remembered_at   # round whose output is remembered; trees and uplift only
+    double remembered
 
 
 @cython.final
@@ -27,10 +60,25 @@ cdef class Models:
     cdef Pool _pool
     cdef Model* models
     cdef readonly uint32_t count
+    cdef list _ensembles     # owners of the trees
+    cdef double* _row        # scratch: the inputs of one row
+    cdef void* _state        # scratch of ov_trees_row
+    cdef uint64_t _round
 
+    # Output of a model for one row of attribute values.
     cdef double propensity(self, uint32_t model, const ov_value* values) noexcept nogil
+    # From here on the values are others: forget outputs.
+    cdef void begin(self) noexcept nogil
 
     cdef int _build(self, Model* target, model) except -1
+    cdef int _build_features(self, Model* target, list items) except -1
+    cdef int _build_trees(self, Model* target, trees) except -1
+    cdef int _build_categories(self, Input* target, list names) except -1
+    cdef int _build_calibration(self, Model* target, calibration) except -1
+    cdef double* _doubles(self, list values) except NULL
+    cdef double _output(self, Model* model, const ov_value* values) noexcept nogil
+    cdef double _trees_output(self, const Model* model, const ov_value* values) noexcept nogil
+    cdef const Model* _model_of_trees(self, uint32_t model) except NULL
 
-# Propensity of one row of attribute values.
+# Sum or propensity of one row of a linear or logistic model.
 cdef double score_row(const Model* model, const ov_value* values) noexcept nogil

@@ -6,12 +6,13 @@ missing. A rule's row stands once a placement, where a candidate first met it; a
 the reason, the step and the cause.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
 
-from core.bundle import BundleDocument, Guard, Offer, Placement, Treatment
+from core.bundle import BundleDocument, Guard, Offer, Placement, Treatment, model_attributes
 
 ROWS_MAX: Final = 2_000
 MISSING: Final = "missing"
@@ -203,7 +204,9 @@ class _Walk:
             if offer.model >= 0:
                 model = self.document.models[offer.model]
                 detail["model"] = model.id
-                detail |= self._named([feature.attribute for feature in model.features])
+                parts = [self.document.models[part] for part in (model.treated, model.control) if part >= 0]
+                read = itertools.chain.from_iterable(map(model_attributes, (model, *parts)))
+                detail |= self._named(list(read))
             for rule, factor in offer.weights:
                 yield "weight", offer.id, self.seen.verdicts[rule], {"factor": factor, **self._values(rule)}
             yield "score", offer.id, "true", detail

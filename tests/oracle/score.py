@@ -1,9 +1,10 @@
-"""What a candidate is worth (0002, step 5)."""
+"""What a candidate is worth (0002, step 5, and 0008)."""
 
 import math
 from collections.abc import Mapping
 from typing import Any
 
+from tests.oracle import trees
 from tests.oracle.catalogue import Catalogue
 from tests.oracle.cel import parse
 from tests.oracle.evaluate import Error, evaluate
@@ -23,6 +24,17 @@ def score(catalogue: Catalogue, offer: Mapping[str, Any], view: View) -> float:
 
 
 def propensity_of(model: Mapping[str, Any], view: View) -> float:
+    return calibrated(model.get("calibration") or {}, _output(model, view))
+
+
+def _output(model: Mapping[str, Any], view: View) -> float:
+    if model["kind"] == "uplift":
+        treated, control = (view.catalogue.models[model[part]] for part in ("treated", "control"))
+        return propensity_of(treated, view) - propensity_of(control, view)
+    if model["kind"] == "trees":
+        text = view.catalogue.artifacts[model["artifact"]]
+        row = {name: _number(given, view) for name, given in model.get("inputs", {}).items()}
+        return trees.output(model["artifact"], text, model.get("link"), row)
     total = float(model.get("intercept", 0.0))
     for feature in model.get("features", []):
         total = total + float(feature["weight"]) * _input(feature, view)
@@ -31,9 +43,36 @@ def propensity_of(model: Mapping[str, Any], view: View) -> float:
     return 1.0 / (1.0 + exp(-total))
 
 
+def calibrated(calibration: Mapping[str, Any], s: float) -> float:
+    if calibration.get("platt"):
+        return 1.0 / (1.0 + exp(calibration["platt"]["a"] * s + calibration["platt"]["b"]))
+    if not calibration.get("isotonic") or math.isnan(s):
+        return s
+    points = list(zip(calibration["isotonic"]["x"], calibration["isotonic"]["y"], strict=True))
+    if s <= points[0][0]:
+        return float(points[0][1])
+    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+        if x0 <= s < x1:
+            return float(y0 + (y1 - y0) / (x1 - x0) * (s - x0))
+    return float(points[-1][1])
+
+
 def _input(feature: Mapping[str, Any], view: View) -> float:
     scope, _, name = feature["attribute"].partition(".")
     value: Any = view.read(scope, name)
     if feature.get("equals") is not None:
         return 1.0 if value == feature["equals"] else 0.0
     return float(feature.get("missing", 0.0)) if isinstance(value, Error) else float(value)
+
+
+def _number(given: Any, view: View) -> float:
+    """What a tree's feature is of this person; NaN where it is missing or in no category."""
+    given = {"attribute": given} if isinstance(given, str) else given
+    scope, _, name = given["attribute"].partition(".")
+    value: Any = view.read(scope, name)
+    if isinstance(value, Error):
+        return math.nan
+    if isinstance(value, str):
+        categories = given["categories"]
+        return float(categories.index(value)) if value in categories else math.nan
+    return float(value)
