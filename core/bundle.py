@@ -284,7 +284,7 @@ class Trees(msgspec.Struct, frozen=True, array_like=True):
     leaves: bytes  # f64, tree after tree, left to right
     thresholds: bytes  # f64 by numeric entry, ascending in each column; fails above it
     words: bytes  # u32 by entry
-    clears: bytes  # u64 by entry: the leaves that are out where it fails
+    keeps: bytes  # u64 by entry: the leaves that are left where it fails
     sets: bytes  # u32 pairs (first, count) by category entry: a part of `bits`
     bits: bytes  # u32: sets of categories
 

@@ -1,7 +1,7 @@
 """The steps of a decision for one placement, over the tables of one bundle."""
 
 cimport cython
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from core._types cimport octet_t
 from core.answers cimport Answer, Answers, Cause, Refusal, Step
@@ -70,6 +70,10 @@ cdef class Kernel:
     cdef View _views[VIEWS]
     cdef const View* _scored_view  # whose attribute values the models saw last
     cdef Candidate* _passing     # scratch: candidates of one placement
+    cdef int32_t* _asked         # scratch: models of the candidates
+    cdef double* _outputs        # scratch: what they said
+    cdef int32_t* _all_models    # every model's number
+    cdef double* _every          # scratch: what they said
     cdef uint32_t* _chosen       # scratch: offers chosen in this decision
     cdef uint32_t _chosen_count
     cdef uint8_t* _offer_taken   # scratch: by offer
@@ -85,6 +89,8 @@ cdef class Kernel:
     cdef View* view(self, bint anonymous, const Situation* situation, dict context, Extent extent) except NULL
     # For a trace: (verdicts of the rules, values of the attributes), whatever the decision needed.
     cdef tuple explain(self, bint anonymous, const Situation* situation, dict context)
+    # Outputs of all models.
+    cdef list score(self, const Situation* situation, dict context)
     # Forget what the last decision marked.
     cdef void clear(self) noexcept
 
@@ -110,7 +116,8 @@ cdef class Kernel:
     cdef Cause _guarded(self, const Numbers* guards, const View* view) noexcept
     cdef Cause _capped(self, const Treatment* treatment, const View* view, int64_t now_ms) noexcept
     cdef Cause _left_out(self, const Answer* answer, uint32_t offer) noexcept
-    cdef bint _score(self, Candidate* candidate, const View* view) except -1
+    cdef void _ask_models(self, const Answer* answer, uint32_t passing, const View* view) noexcept
+    cdef bint _score(self, Candidate* candidate, double propensity, const View* view) except -1
     cdef bint _choose(
         self, Answer* answer, const Placement* placement, const Candidate* candidate, const View* view
     ) except -1

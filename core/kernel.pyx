@@ -82,7 +82,7 @@ cdef class Kernel:
         self.candidates.build_placements(document, [self._fallback_blocks(p) for p in document.placements])
         self.experiments = Experiments(document.experiments, document.holdouts, self.candidates.slot_names)
         self.caps = Caps(document.caps, document.offers)
-        self.models = Models(document.models)
+        self.models = Models(document.models, _models_by_placement(document))
         self.out = Output()
         self.answers = Answers()
         self._build_pieces(document)
@@ -129,6 +129,12 @@ cdef class Kernel:
             self._views[i].values = <ov_value*>self._pool.take(self.attributes.count, sizeof(ov_value))
             self._views[i].literals = <uint8_t*>self._pool.take(self.tables.literal_count, 1)
         self._passing = <Candidate*>self._pool.take(check.CANDIDATES_MAX, sizeof(Candidate))
+        self._asked = <int32_t*>self._pool.take(check.CANDIDATES_MAX, sizeof(int32_t))
+        self._outputs = <double*>self._pool.take(check.CANDIDATES_MAX, sizeof(double))
+        self._every = <double*>self._pool.take(self.models.count, sizeof(double))
+        self._all_models = <int32_t*>self._pool.take(self.models.count, sizeof(int32_t))
+        for i in range(<int>self.models.count):
+            self._all_models[i] = i
         self._chosen = <uint32_t*>self._pool.take(PLACEMENTS_MAX, sizeof(uint32_t))
         self._offer_taken = <uint8_t*>self._pool.take(self.candidates.offer_count, 1)
         self._group_taken = <uint8_t*>self._pool.take(self.candidates.offer_count, 1)
@@ -176,6 +182,16 @@ cdef class Kernel:
                 verdicts.append("false" if view.literals[self.tables.rule_false[i]] else "error")
         return verdicts, [as_object(&view.values[i]) for i in range(self.attributes.count)]
 
+    cdef list score(self, const Situation* situation, dict context):
+        cdef const View* view = self.view(False, situation, context, DECIDE)
+        cdef uint32_t i
+        cdef list found = []
+        self.models.read(<uint32_t>len(self.document.placements), view.values)
+        self.models.outputs(self._all_models, self.models.count, view.values, self._every)
+        for i in range(self.models.count):
+            found.append(self._every[i])
+        return found
+
     cdef int answer(self, Answer* answer, const Situation* situation, dict context) except -1:
         cdef const Placement* placement = &self.candidates.placements[answer.placement]
         cdef size_t mark = self.out._size
@@ -208,11 +224,10 @@ cdef class Kernel:
         view = self.view(anonymous, situation, context, DECIDE)
         self._assign(answer, placement, view, situation)
         passing = self._pass(answer, placement, view, situation.now_ms)
-        if self._scored_view != view:
-            self.models.begin()
-            self._scored_view = view
+        if passing:
+            self._ask_models(answer, passing, view)
         for i in range(passing):
-            ai |= self._score(&self._passing[i], view)
+            ai |= self._score(&self._passing[i], self._outputs[i], view)
         for i in range(passing):
             _bring_best_forward(self._passing, i, passing)
             if self._choose(answer, placement, &self._passing[i], view):
@@ -361,14 +376,22 @@ cdef class Kernel:
 
     # Step 5: score.
 
-    cdef bint _score(self, Candidate* candidate, const View* view) except -1:
+    cdef void _ask_models(self, const Answer* answer, uint32_t passing, const View* view) noexcept:
+        """Outputs of the models of the passing candidates."""
+        cdef uint32_t i
+        if self._scored_view != view:
+            self.models.begin()
+            self._scored_view = view
+        for i in range(passing):
+            self._asked[i] = self.candidates.offers[self._passing[i].offer].model
+        self.models.read(<uint32_t>answer.placement, view.values)
+        self.models.outputs(self._asked, passing, view.values, self._outputs)
+
+    cdef bint _score(self, Candidate* candidate, double propensity, const View* view) except -1:
         """Score a candidate; returns whether a model took part."""
         cdef const Offer* offer = &self.candidates.offers[candidate.offer]
-        cdef double propensity = 1.0
         cdef double context_weight = 1.0
         cdef uint32_t i
-        if offer.model >= 0:
-            propensity = self.models.propensity(<uint32_t>offer.model, view.values)
         for i in range(offer.weight_count):
             if view.literals[offer.weights[i].position]:
                 context_weight = context_weight * offer.weights[i].factor
@@ -554,6 +577,14 @@ def _deciding(document):
     return frozenset([rules[i].true_ref for i in true if i >= 0]).union(
         [rules[i].false_ref for i in false if i >= 0]
     )
+
+
+def _models_by_placement(document):
+    """By placement, the models of its offers."""
+    return [
+        sorted({document.offers[document.treatments[at].offer].model for at in placement.treatments} - {-1})
+        for placement in document.placements
+    ]
 
 
 def _attributes_used(document, conditions):

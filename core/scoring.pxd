@@ -7,10 +7,10 @@ from core.memory cimport Pool
 from core.trees cimport ov_trees
 from core.values cimport ov_value
 
+# What a term of linear models reads; models that read the same share it.
 ctypedef struct Feature:
     uint32_t attribute
     bint equals              # compare with `text` instead of reading a number
-    double weight
     double missing           # what a missing attribute counts as
     uint64_t hash            # of the text
     const char* text         # owned by the models' pool
@@ -38,12 +38,13 @@ ctypedef struct Calibration:
     uint32_t count           # of points
 
 ctypedef struct Model:
-    bint plain               # linear or logistic without calibration: no more than `features`
+    bint plain               # linear or logistic without calibration: no more than terms
     int kind                 # MODEL_*
     bint logistic
     double intercept
-    const Feature* features
-    uint32_t count
+    const uint32_t* terms    # numbers of features, in the order of the sum
+    const double* weights    # by term
+    uint32_t count           # of terms
     const ov_trees* trees    # owned by an Ensemble of the models
     const Input* inputs      # one per column of the trees
     int link                 # LINK_*
@@ -55,9 +56,19 @@ ctypedef struct Model:
     double remembered
 
 
+# The features that the models of a placement read.
+ctypedef struct Group:
+    const uint32_t* features
+    uint32_t count
+
+
 @cython.final
 cdef class Models:
     cdef Pool _pool
+    cdef Feature* _features
+    cdef double* _x          # scratch: values of the features
+    cdef Group* _groups      # by placement, and one of all models at the end
+    cdef uint32_t _group_count
     cdef Model* models
     cdef readonly uint32_t count
     cdef list _ensembles     # owners of the trees
@@ -65,13 +76,21 @@ cdef class Models:
     cdef void* _state        # scratch of ov_trees_row
     cdef uint64_t _round
 
-    # Output of a model for one row of attribute values.
-    cdef double propensity(self, uint32_t model, const ov_value* values) noexcept nogil
+    # Read what the models of a placement need (the number of placements: of all models) before their outputs.
+    cdef void read(self, uint32_t placement, const ov_value* values) noexcept nogil
+    # Outputs of models (-1: none, 1.0) for the values that were read.
+    cdef void outputs(
+        self, const int32_t* models, uint32_t count, const ov_value* values, double* out
+    ) noexcept nogil
     # From here on the values are others: forget outputs.
     cdef void begin(self) noexcept nogil
 
-    cdef int _build(self, Model* target, model) except -1
-    cdef int _build_features(self, Model* target, list items) except -1
+    cdef double propensity(self, Model* model, const ov_value* values) noexcept nogil
+
+    cdef int _build(self, Model* target, model, dict numbers) except -1
+    cdef int _build_terms(self, Model* target, list items, dict numbers) except -1
+    cdef int _build_feature(self, Feature* target, attribute, equals, missing) except -1
+    cdef int _build_groups(self, list models, list groups, dict numbers) except -1
     cdef int _build_trees(self, Model* target, trees) except -1
     cdef int _build_categories(self, Input* target, list names) except -1
     cdef int _build_calibration(self, Model* target, calibration) except -1
@@ -79,6 +98,3 @@ cdef class Models:
     cdef double _output(self, Model* model, const ov_value* values) noexcept nogil
     cdef double _trees_output(self, const Model* model, const ov_value* values) noexcept nogil
     cdef const Model* _model_of_trees(self, uint32_t model) except NULL
-
-# Sum or propensity of one row of a linear or logistic model.
-cdef double score_row(const Model* model, const ov_value* values) noexcept nogil

@@ -37,17 +37,25 @@ cdef enum:
 
 @cython.final
 cdef class Models:
-    """The models of one bundle, already checked by `core.check`."""
+    """The models of one bundle, already checked by `core.check`; `groups`: by placement, the models of its
+    offers.
+    """
 
-    def __cinit__(self, list models not None):
+    def __cinit__(self, list models not None, list groups not None):
         cdef size_t state = 0, columns = 0, i
+        cdef dict numbers = {}  # (attribute, equals, missing's repr) -> number of the feature
         self._pool = Pool()
         self._ensembles = []
         self._round = 1
         self.count = <uint32_t>len(models)
         self.models = <Model*>self._pool.take(self.count, sizeof(Model))
         for i, model in enumerate(models):
-            self._build(&self.models[i], model)
+            self._build(&self.models[i], model, numbers)
+        self._features = <Feature*>self._pool.take(len(numbers), sizeof(Feature))
+        self._x = <double*>self._pool.take(len(numbers), sizeof(double))
+        for i, (attribute, equals, missing) in enumerate(numbers):
+            self._build_feature(&self._features[i], attribute, equals, float(missing))
+        self._build_groups(models, [*groups, list(range(len(models)))], numbers)
         for i in range(self.count):
             if self.models[i].trees != NULL:
                 state = max(state, ov_trees_state_size(self.models[i].trees))
@@ -109,35 +117,57 @@ cdef class Models:
             raise ValueError(f"expected the index of a model of trees, got {model}")
         return &self.models[model]
 
-    cdef int _build(self, Model* target, model) except -1:
+    cdef int _build(self, Model* target, model, dict numbers) except -1:
         target.kind = model.kind
         target.logistic = model.kind == bundle.MODEL_LOGISTIC
         target.intercept = model.intercept
         target.treated = model.treated
         target.control = model.control
         target.plain = model.kind <= KIND_LOGISTIC and model.calibration is None
-        self._build_features(target, model.features)
+        self._build_terms(target, model.features, numbers)
         if model.trees is not None:
             self._build_trees(target, model.trees)
         if model.calibration is not None:
             self._build_calibration(target, model.calibration)
         return 0
 
-    cdef int _build_features(self, Model* target, list items) except -1:
-        cdef Feature* features = <Feature*>self._pool.take(len(items), sizeof(Feature))
-        cdef bytes text
-        for i, feature in enumerate(items):
-            features[<size_t>i].attribute = feature.attribute
-            features[<size_t>i].weight = feature.weight
-            features[<size_t>i].missing = feature.missing
-            if feature.equals is not None:
-                text = feature.equals.encode()
-                features[<size_t>i].equals = True
-                features[<size_t>i].text = self._pool.copy(text)
-                features[<size_t>i].length = <uint32_t>len(text)
-                features[<size_t>i].hash = xxh64_c(<const octet_t*><const char*>text, len(text), 0)
-        target.features = features
+    cdef int _build_terms(self, Model* target, list items, dict numbers) except -1:
+        """Its terms; `numbers` grows by what no model before has read."""
+        cdef uint32_t* terms = <uint32_t*>self._pool.take(len(items), sizeof(uint32_t))
+        cdef double* weights = <double*>self._pool.take(len(items), sizeof(double))
+        for i, item in enumerate(items):
+            terms[<size_t>i] = numbers.setdefault(_reads(item), len(numbers))
+            weights[<size_t>i] = item.weight
+        target.terms = terms
+        target.weights = weights
         target.count = <uint32_t>len(items)
+        return 0
+
+    cdef int _build_feature(self, Feature* target, attribute, equals, missing) except -1:
+        cdef bytes text
+        target.attribute = attribute
+        target.missing = missing
+        if equals is not None:
+            text = equals.encode()
+            target.equals = True
+            target.text = self._pool.copy(text)
+            target.length = <uint32_t>len(text)
+            target.hash = xxh64_c(<const octet_t*><const char*>text, len(text), 0)
+        return 0
+
+    cdef int _build_groups(self, list models, list groups, dict numbers) except -1:
+        cdef uint32_t* features
+        self._group_count = <uint32_t>len(groups)
+        self._groups = <Group*>self._pool.take(len(groups), sizeof(Group))
+        for i, group in enumerate(groups):
+            read = [models[at] for at in group]
+            read += [models[part] for model in read for part in (model.treated, model.control) if part >= 0]
+            found = sorted({numbers[_reads(item)] for model in read for item in model.features})
+            features = <uint32_t*>self._pool.take(len(found), sizeof(uint32_t))
+            for k, number in enumerate(found):
+                features[<size_t>k] = number
+            self._groups[<size_t>i].features = features
+            self._groups[<size_t>i].count = <uint32_t>len(found)
         return 0
 
     cdef int _build_trees(self, Model* target, trees) except -1:
@@ -187,23 +217,56 @@ cdef class Models:
     cdef void begin(self) noexcept nogil:
         self._round += 1
 
-    cdef double propensity(self, uint32_t model, const ov_value* values) noexcept nogil:
-        cdef Model* found = &self.models[model]
-        if found.plain:
-            return score_row(found, values)
-        if found.remembered_at != self._round:  # one person, one context: many offers may share the model
-            found.remembered = self._output(found, values)
-            found.remembered_at = self._round
-        return found.remembered
+    cdef void read(self, uint32_t placement, const ov_value* values) noexcept nogil:
+        cdef const Group* group = &self._groups[placement]
+        cdef const Feature* feature
+        cdef uint32_t i
+        for i in range(group.count):
+            feature = &self._features[group.features[i]]
+            self._x[group.features[i]] = _input(feature, &values[feature.attribute])
+
+    cdef void outputs(
+        self, const int32_t* models, uint32_t count, const ov_value* values, double* out
+    ) noexcept nogil:
+        cdef const Model* four[4]
+        cdef double* wanted[4]
+        cdef uint32_t gathered = 0, i
+        cdef Model* model
+        for i in range(count):
+            if models[i] < 0:
+                out[i] = 1.0
+                continue
+            model = &self.models[models[i]]
+            if not model.plain:
+                out[i] = self.propensity(model, values)
+                continue
+            four[gathered] = model
+            wanted[gathered] = &out[i]
+            gathered += 1
+            if gathered == 4:
+                _sum_four(four, self._x, wanted)
+                gathered = 0
+        for i in range(gathered):
+            wanted[i][0] = _sum_terms(four[i], self._x, four[i].intercept, 0)
+        for i in range(count):
+            if models[i] >= 0 and self.models[models[i]].plain and self.models[models[i]].logistic:
+                out[i] = _logistic(out[i])
+
+    cdef double propensity(self, Model* model, const ov_value* values) noexcept nogil:
+        if model.remembered_at != self._round:  # one person, one context: many offers may share the model
+            model.remembered = self._output(model, values)
+            model.remembered_at = self._round
+        return model.remembered
 
     cdef double _output(self, Model* model, const ov_value* values) noexcept nogil:
-        cdef double treated
+        cdef double total
         if model.kind == KIND_TREES:
             return _finished(model, self._trees_output(model, values))
         if model.kind == KIND_UPLIFT:
-            treated = self.propensity(<uint32_t>model.treated, values)
-            return _calibrated(model, treated - self.propensity(<uint32_t>model.control, values))
-        return _calibrated(model, score_row(model, values))
+            total = self.propensity(&self.models[model.treated], values)
+            return _calibrated(model, total - self.propensity(&self.models[model.control], values))
+        total = _sum_terms(model, self._x, model.intercept, 0)
+        return _calibrated(model, _logistic(total) if model.logistic else total)
 
     cdef double _trees_output(self, const Model* model, const ov_value* values) noexcept nogil:
         cdef uint32_t i
@@ -277,24 +340,40 @@ cdef double _on_line(const Calibration* map, double score) noexcept nogil:
     return map.y[low] + (map.y[high] - map.y[low]) / (map.x[high] - map.x[low]) * (score - map.x[low])
 
 
-cdef double score_row(const Model* model, const ov_value* values) noexcept nogil:
-    """Sum or propensity of one row (docs/decisions/0002-decision.md, step 5).
+def _reads(item):
+    """What tells a term's feature from others; missing by its digits, for -0.0 equals 0.0."""
+    return item.attribute, item.equals, repr(item.missing)
 
-    `s = intercept; s = s + weight * x` for each feature in order, then `1 / (1 + exp(-s))` for a logistic
-    model.
 
-    Parameters
-    ----------
-    model : IN
-    values : IN, one per attribute of the bundle
-    """
-    cdef double total = model.intercept
-    cdef const Feature* feature
+cdef inline double _logistic(double total) noexcept nogil:
+    return 1.0 / (1.0 + exp_c(-total))
+
+
+cdef inline double _sum_terms(const Model* model, const double* x, double total, uint32_t first) noexcept nogil:
+    """`total = total + weight * x` for each term from `first` on, in order."""
     cdef uint32_t i
-    for i in range(model.count):
-        feature = &model.features[i]
-        total = total + feature.weight * _input(feature, &values[feature.attribute])
-    return 1.0 / (1.0 + exp_c(-total)) if model.logistic else total
+    for i in range(first, model.count):
+        total = total + model.weights[i] * x[model.terms[i]]
+    return total
+
+
+cdef inline void _sum_four(const Model** models, const double* x, double** out) noexcept nogil:
+    """Four sums side by side: each is in its own order, and the processor does not wait for one of them."""
+    cdef const Model* a = models[0]
+    cdef const Model* b = models[1]
+    cdef const Model* c = models[2]
+    cdef const Model* d = models[3]
+    cdef double total_a = a.intercept, total_b = b.intercept, total_c = c.intercept, total_d = d.intercept
+    cdef uint32_t common = min(min(a.count, b.count), min(c.count, d.count)), i
+    for i in range(common):
+        total_a = total_a + a.weights[i] * x[a.terms[i]]
+        total_b = total_b + b.weights[i] * x[b.terms[i]]
+        total_c = total_c + c.weights[i] * x[c.terms[i]]
+        total_d = total_d + d.weights[i] * x[d.terms[i]]
+    out[0][0] = _sum_terms(a, x, total_a, common)
+    out[1][0] = _sum_terms(b, x, total_b, common)
+    out[2][0] = _sum_terms(c, x, total_c, common)
+    out[3][0] = _sum_terms(d, x, total_d, common)
 
 
 cdef inline double _input(const Feature* feature, const ov_value* value) noexcept nogil:

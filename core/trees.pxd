@@ -14,6 +14,7 @@ cdef extern from "trees.h" nogil:
         uint32_t zero, zero_end
         uint32_t category, category_end
         uint32_t zero_is_missing
+        uint32_t has_special
 
     ctypedef struct ov_set:
         uint32_t begin, count
@@ -25,7 +26,7 @@ cdef extern from "trees.h" nogil:
         const ov_column* columns
         const double* thresholds
         const uint32_t* words
-        const uint64_t* clears
+        const uint64_t* wide
         const uint32_t* narrow
         const ov_set* sets
         const uint32_t* bits

@@ -27,8 +27,8 @@ cdef class Ensemble:
         self._count(path, trees)
         self._lists(path, trees)
         self.trees.words = <const uint32_t*>self._array(f"{path}.words", trees.words, 4, self.trees.entry_count)
-        self.trees.clears = <const uint64_t*>self._array(
-            f"{path}.clears", trees.clears, 8, self.trees.entry_count
+        self.trees.wide = <const uint64_t*>self._array(
+            f"{path}.keeps", trees.keeps, 8, self.trees.entry_count
         )
         self._thresholds(f"{path}.thresholds", trees.thresholds)
         self._entries(path)
@@ -125,6 +125,7 @@ cdef class Ensemble:
             columns[i].missing_end = missing
             columns[i].zero_end = zero
             columns[i].zero_is_missing = column.zero_is_missing
+            columns[i].has_special = column.zero_is_missing or column.category > 0
         self.trees.columns = columns
         self.trees.column_count = <uint32_t>len(trees.columns)
         return 0
@@ -147,7 +148,7 @@ cdef class Ensemble:
         return 0
 
     cdef int _entries(self, str path) except -1:
-        """Entries clear bits of words that there are, and never a tree's last leaf."""
+        """Entries are of words that there are, and keep their tree's last leaf."""
         cdef uint64_t* kept = <uint64_t*>self._pool.take(self.trees.word_count, sizeof(uint64_t))
         cdef uint32_t i, last, tree
         for tree in range(self.trees.tree_count):
@@ -156,8 +157,8 @@ cdef class Ensemble:
         for i in range(self.trees.entry_count):
             if self.trees.words[i] >= self.trees.word_count:
                 fail(f"{path}.words", f"a number below {self.trees.word_count}", self.trees.words[i])
-            if self.trees.clears[i] & kept[self.trees.words[i]]:
-                fail(f"{path}.clears", "entries that leave a tree's last leaf", hex(self.trees.clears[i]))
+            if ~self.trees.wide[i] & kept[self.trees.words[i]]:
+                fail(f"{path}.keeps", "entries that keep a tree's last leaf", hex(self.trees.wide[i]))
         return 0
 
     cdef int _sets(self, str path, bytes sets, bytes bits) except -1:
@@ -183,6 +184,6 @@ cdef class Ensemble:
             return 0
         narrow = <uint32_t*>self._pool.take(self.trees.entry_count, sizeof(uint32_t))
         for i in range(self.trees.entry_count):
-            narrow[i] = <uint32_t>self.trees.clears[i]
+            narrow[i] = <uint32_t>self.trees.wide[i]
         self.trees.narrow = narrow
         return 0

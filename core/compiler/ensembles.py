@@ -13,7 +13,7 @@ from core import bundle
 from core.trees import ENTRIES_MAX, LEAVES_MAX, TREES_MAX
 
 WORD_BITS: Final = 64
-CATEGORY_BITS: Final = 32
+WORD_ONES: Final = 2**64 - 1
 
 __all__ = ["LEAVES_MAX", "TREES_MAX", "ArtifactError", "Ensemble", "Node", "Tree", "make_trees", "used"]
 
@@ -65,7 +65,7 @@ class Ensemble:
 
 class _Entry(NamedTuple):
     word: int
-    clears: int
+    keeps: int
 
 
 @dataclass
@@ -120,11 +120,11 @@ def _walk(tree: Tree) -> tuple[list[int], list[tuple[int, int]]]:
 
 
 def _entries(word: int, first: int, end: int) -> list[_Entry]:
-    """What clears the leaves [first, end) of a tree that begins at a word."""
+    """What rules out the leaves [first, end) of a tree that begins at a word."""
     found = []
     for at in range(first // WORD_BITS, (end - 1) // WORD_BITS + 1):
         low, high = max(first - at * WORD_BITS, 0), min(end - at * WORD_BITS, WORD_BITS)
-        found.append(_Entry(word + at, (1 << high) - (1 << low)))
+        found.append(_Entry(word + at, WORD_ONES ^ (1 << high) - (1 << low)))
     return found
 
 
@@ -176,7 +176,7 @@ def _packed(
         leaves=_array("d", leaves),
         thresholds=_array("d", [threshold for one in lists for threshold, _ in one.numeric]),
         words=_array("I", [entry.word for entry in entries]),
-        clears=_array("Q", [entry.clears for entry in entries]),
+        keeps=_array("Q", [entry.keeps for entry in entries]),
         sets=_array("I", sets),
         bits=_array("I", bits),
     )

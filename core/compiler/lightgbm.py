@@ -1,5 +1,6 @@
 """LightGBM's text format (`Booster.save_model`, `model_to_string`), versions v2 to v4."""
 
+import itertools
 import math
 import re
 from collections.abc import Callable
@@ -43,10 +44,8 @@ def read_lightgbm(text: str) -> Ensemble:
     if len(starts) > TREES_MAX:
         raise ArtifactError(starts[TREES_MAX] + 1, f"at most {TREES_MAX} trees", str(len(starts)))
     features = head.text("feature_names").split(" ")
-    trees = [
-        _tree(_Block(lines, start, following), len(features))
-        for start, following in zip(starts, [*starts[1:], end], strict=True)
-    ]
+    bounds = itertools.pairwise([*starts, end])
+    trees = [_tree(_Block(lines, start, following), len(features)) for start, following in bounds]
     return Ensemble(bundle.LIGHTGBM, features, trees, 0.0, objective, link, scale)
 
 
