@@ -298,6 +298,20 @@ class Calibration(msgspec.Struct, frozen=True, array_like=True):
     y: list[float] = []  # never falling
 
 
+class Bandit(msgspec.Struct, frozen=True, array_like=True):
+    """What is known of the arms (docs/decisions/0008-scoring.md): either draws of their posteriors, or what
+    LinUCB keeps, for x = (the model's intercept, its features). Arrays are little-endian f64, arm after arm.
+    """
+
+    floor: int  # millionths of decisions that take an arm at random
+    samples: int  # draws of each arm; 1 for LinUCB
+    arms: list[int]  # offers, ascending
+    draws: bytes = b""  # samples of each arm
+    width: float = 0.0
+    weights: bytes = b""  # d of each arm
+    inverses: bytes = b""  # d x d of each arm, row after row
+
+
 class Model(msgspec.Struct, frozen=True, array_like=True):
     id: str
     kind: int
@@ -307,6 +321,7 @@ class Model(msgspec.Struct, frozen=True, array_like=True):
     calibration: Calibration | None = None
     treated: int = -1  # MODEL_UPLIFT: models whose difference it is
     control: int = -1
+    bandit: Bandit | None = None  # MODEL_BANDIT
 
 
 class Template(msgspec.Struct, frozen=True, array_like=True):

@@ -10,14 +10,17 @@ from core.trees import Ensemble
 
 CATEGORIES_MAX: Final = 65_536
 POINTS_MAX: Final = 1_024
+DIMENSIONS_MAX: Final = 64
+SAMPLES_MAX: Final = 1_024
+MILLIONTHS: Final = 1_000_000
 NUMBERS: Final = frozenset({b.BOOL, b.INT, b.FLOAT})
 TEXTS: Final = frozenset({b.STRING})
 
 
 def check_model(path: str, model: b.Model, document: b.BundleDocument) -> None:
     """Raise BundleError at the first index, bound or type that is not as `core/bundle.py` says."""
-    if not b.MODEL_LINEAR <= model.kind <= b.MODEL_UPLIFT:
-        fail(f"{path}.kind", f"a number from {b.MODEL_LINEAR} to {b.MODEL_UPLIFT}", model.kind)
+    if not b.MODEL_LINEAR <= model.kind <= b.MODEL_BANDIT:
+        fail(f"{path}.kind", f"a number from {b.MODEL_LINEAR} to {b.MODEL_BANDIT}", model.kind)
     _finite(f"{path}.intercept", model.intercept)
     for i, feature in enumerate(model.features):
         where = f"{path}.features[{i}]"
@@ -28,12 +31,18 @@ def check_model(path: str, model: b.Model, document: b.BundleDocument) -> None:
         fail(f"{path}.trees", "trees in a model of that kind, and only there", model.kind)
     if model.trees is not None:
         _trees(f"{path}.trees", model.trees, document)
+    if (model.bandit is None) == (model.kind == b.MODEL_BANDIT):
+        fail(f"{path}.bandit", "a bandit in a model of that kind, and only there", model.kind)
+    if model.bandit is not None:
+        if model.calibration is not None:
+            fail(f"{path}.calibration", "none of a bandit", "one")
+        _bandit(f"{path}.bandit", model, model.bandit, document)
     if model.calibration is not None:
         _calibration(f"{path}.calibration", model.calibration)
     if model.kind == b.MODEL_UPLIFT:
         for name, part in (("treated", model.treated), ("control", model.control)):
-            if not 0 <= part < len(document.models) or document.models[part].kind == b.MODEL_UPLIFT:
-                fail(f"{path}.{name}", "the index of a model that is no uplift", part)
+            if not 0 <= part < len(document.models) or document.models[part].kind > b.MODEL_TREES:
+                fail(f"{path}.{name}", "the index of a model of its own", part)
     elif (model.treated, model.control) != (-1, -1):
         fail(f"{path}.treated", "-1 in a model that is no uplift", model.treated)
 
@@ -57,6 +66,27 @@ def _trees(path: str, trees: b.Trees, document: b.BundleDocument) -> None:
         if len(one.categories) > CATEGORIES_MAX or len(set(one.categories)) != len(one.categories):
             fail(f"{where}.categories", f"at most {CATEGORIES_MAX} different ones", len(one.categories))
     Ensemble(path, trees)
+
+
+def _bandit(path: str, model: b.Model, bandit: b.Bandit, document: b.BundleDocument) -> None:
+    if not 0 <= bandit.floor <= MILLIONTHS:
+        fail(f"{path}.floor", f"a number from 0 to {MILLIONTHS}", bandit.floor)
+    if not 1 <= bandit.samples <= SAMPLES_MAX:
+        fail(f"{path}.samples", f"a number from 1 to {SAMPLES_MAX}", bandit.samples)
+    _finite(f"{path}.width", bandit.width)
+    at = document.models.index(model)
+    if bandit.arms != [i for i, offer in enumerate(document.offers) if offer.model == at]:
+        fail(f"{path}.arms", "the offers of the model", bandit.arms[:8])
+    arms, size = len(bandit.arms), len(model.features) + 1
+    lengths = {"draws": arms * bandit.samples, "weights": 0, "inverses": 0}
+    if bandit.weights:
+        if size > DIMENSIONS_MAX or bandit.samples != 1:
+            fail(f"{path}.weights", f"at most {DIMENSIONS_MAX} dimensions, one sample", size)
+        lengths = {"draws": 0, "weights": arms * size, "inverses": arms * size * size}
+    for name, length in lengths.items():
+        content = getattr(bandit, name)
+        if len(content) != 8 * length or not all(map(math.isfinite, memoryview(content).cast("d"))):
+            fail(f"{path}.{name}", f"{length} finite numbers", len(content))
 
 
 def _calibration(path: str, calibration: b.Calibration) -> None:

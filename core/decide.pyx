@@ -229,6 +229,7 @@ cdef class Engine:
         if not <int64_t>YEAR_1_MS <= now_ms < <int64_t>YEAR_10000_MS:
             raise RequestError(path="$.now", expected="a time of the years 1 to 9999", got=str(now_ms))
         self._busy = True
+        self._kernel.decision_id = request.decision_id
         self._kernel.out.clear()
         self._kernel.answers.clear()
         return 0

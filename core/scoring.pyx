@@ -30,6 +30,7 @@ cdef enum:
     KIND_LOGISTIC = 1
     KIND_TREES = 2
     KIND_UPLIFT = 3
+    KIND_BANDIT = 4
     LINK_RAW = 0
     LINK_LOGISTIC = 1
     NOGIL_ROWS = 16          # fewer rows are done before another thread could begin
@@ -252,6 +253,13 @@ cdef class Models:
             if models[i] >= 0 and self.models[models[i]].plain and self.models[models[i]].logistic:
                 out[i] = _logistic(out[i])
 
+    cdef void vector(self, uint32_t model, double* out) noexcept nogil:
+        cdef const Model* found = &self.models[model]
+        cdef uint32_t i
+        out[0] = found.intercept
+        for i in range(found.count):
+            out[i + 1] = found.weights[i] * self._x[found.terms[i]]
+
     cdef double propensity(self, Model* model, const ov_value* values) noexcept nogil:
         if model.remembered_at != self._round:  # one person, one context: many offers may share the model
             model.remembered = self._output(model, values)
@@ -265,6 +273,8 @@ cdef class Models:
         if model.kind == KIND_UPLIFT:
             total = self.propensity(&self.models[model.treated], values)
             return _calibrated(model, total - self.propensity(&self.models[model.control], values))
+        if model.kind == KIND_BANDIT:
+            return NAN  # what an arm is worth is drawn for each offer
         total = _sum_terms(model, self._x, model.intercept, 0)
         return _calibrated(model, _logistic(total) if model.logistic else total)
 

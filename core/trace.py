@@ -33,6 +33,7 @@ class Answered(msgspec.Struct, frozen=True):
     consent: tuple[str, str, int] | None
     refused: list[tuple[int, str, str | None, str]]  # (offer, reason, cause, step)
     scores: list[tuple[int, float]]  # (offer, score)
+    bandit: tuple[str, float, bool, int] | None  # (model, action probability, taken at random, sample)
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -131,6 +132,10 @@ class _Walk:
             if step == "4":
                 yield self._refused(number, reason, cause, step)
         yield from self._scores()
+        if self.answered.bandit is not None:
+            model, probability, explored, sample = self.answered.bandit
+            detail = {"offer": self.answered.offer, "action_probability": probability, "sample": sample}
+            yield "bandit", model, "explored" if explored else "drawn", detail
         yield from self._tag_guards()
         for number, reason, cause, step in self.answered.refused:
             if step.startswith("6"):

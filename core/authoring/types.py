@@ -30,6 +30,8 @@ WEIGHT_MAX: Final = 1_000_000
 CAP_MAX: Final = 1_000_000
 CATEGORIES_MAX: Final = 65_536
 POINTS_MAX: Final = 1_024
+ARMS_MAX: Final = 1_024
+DIMENSIONS_MAX: Final = 64
 
 
 def _text(pattern: str, description: str) -> msgspec.Meta:
@@ -55,6 +57,7 @@ Locale = Annotated[
 ]
 TimeScale = Annotated[float, msgspec.Meta(gt=0.0, le=1e6)]
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0, description="a share of all, from 0 to 1")]
+PosteriorCount = Annotated[float, msgspec.Meta(ge=0.01, le=1e9)]
 Text = Annotated[str, msgspec.Meta(max_length=TEXT_LENGTH_MAX)]
 Path = Annotated[
     str, msgspec.Meta(min_length=1, max_length=256, description="a dotted path, such as product.category")
@@ -311,7 +314,7 @@ class Feature(_Authored, kw_only=True, frozen=True):
     """One term of a model. A string attribute needs `equals`."""
 
     attribute: AttributeName
-    weight: float
+    weight: float = 1.0
     missing: float = 0.0
     equals: Text | None = None
 
@@ -345,12 +348,26 @@ class Calibration(_Authored, kw_only=True, frozen=True):
     isotonic: Isotonic | None = None
 
 
+class Arm(_Authored, kw_only=True, frozen=True):
+    """What is known of an offer: `alpha` and `beta` of a Beta distribution, `mean` and `deviation` of a Gaussian
+    one, or for linucb `weights` and the `inverse` of its matrix."""
+
+    alpha: PosteriorCount | None = None
+    beta: PosteriorCount | None = None
+    mean: float | None = None
+    deviation: float | None = None
+    weights: Annotated[list[float], msgspec.Meta(max_length=DIMENSIONS_MAX)] | None = None
+    inverse: Annotated[list[list[float]], msgspec.Meta(max_length=DIMENSIONS_MAX)] | None = None
+
+
 class Model(_Owned, kw_only=True, frozen=True):
     """`linear`: intercept + sum of weight * feature; `logistic` puts that through the logistic function.
     `trees`: a LightGBM or XGBoost file of the catalogue (`artifact`), whose features are told in `inputs`;
-    `link` is the file's own unless given. `uplift`: the output of `treated` less that of `control`."""
+    `link` is the file's own unless given. `uplift`: the output of `treated` less that of `control`. `bandit`: a
+    draw of what is known of each offer (`arms`, else `prior`), or for linucb the upper end of it, `width`
+    deviations up; a share `floor` of decisions takes one of its offers at random."""
 
-    kind: Literal["linear", "logistic", "trees", "uplift"]
+    kind: Literal["linear", "logistic", "trees", "uplift", "bandit"]
     intercept: float = 0.0
     features: Annotated[list[Feature], msgspec.Meta(max_length=4_096)] = []
     artifact: ArtifactPath | None = None
@@ -358,6 +375,11 @@ class Model(_Owned, kw_only=True, frozen=True):
     link: Literal["raw", "logistic", "exp"] | None = None
     treated: Id | None = None
     control: Id | None = None
+    policy: Literal["thompson", "linucb"] | None = None
+    floor: Share | None = None
+    width: Annotated[float, msgspec.Meta(ge=0.0, le=1e6)] | None = None
+    arms: Annotated[dict[Id, Arm], msgspec.Meta(max_length=ARMS_MAX)] = {}
+    prior: Arm | None = None
     calibration: Calibration | None = None
 
 

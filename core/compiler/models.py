@@ -10,6 +10,7 @@ from core.authoring import Path, shown
 from core.authoring.types import Calibration, Feature, Input, Isotonic, Model
 from core.cel.typed import TYPE_NAMES
 from core.compiler.attributes import Attributes
+from core.compiler.bandits import check_bandits, compile_bandit
 from core.compiler.ensembles import ArtifactError, Ensemble, make_trees, used
 from core.compiler.lightgbm import read_lightgbm
 from core.compiler.work import Work
@@ -24,8 +25,9 @@ OPTIONS: Final[dict[str, frozenset[str]]] = {
     "logistic": frozenset({"intercept", "features"}),
     "trees": frozenset({"artifact", "inputs", "link"}),
     "uplift": frozenset({"treated", "control"}),
+    "bandit": frozenset({"intercept", "features", "policy", "floor", "width", "arms", "prior"}),
 }
-NEEDED: Final[dict[str, tuple[str, ...]]] = {"trees": ("artifact",), "uplift": ("treated", "control")}
+NEEDED: Final[dict[str, tuple[str, ...]]] = {"trees": ("artifact",), "uplift": ("treated", "control"), "bandit": ("policy", "floor")}
 DEFAULTS: Final[dict[str, object]] = {
     "intercept": 0.0,
     "features": [],
@@ -34,12 +36,18 @@ DEFAULTS: Final[dict[str, object]] = {
     "link": None,
     "treated": None,
     "control": None,
+    "policy": None,
+    "floor": None,
+    "width": None,
+    "arms": {},
+    "prior": None,
 }
 
 
 def compile_models(work: Work, attributes: Attributes) -> list[bundle.Model]:
     """The models in id order."""
     artifacts = _Artifacts(work)
+    check_bandits(work)
     return [_model(work, attributes, artifacts, path, model) for path, model in work.ordered("models")]
 
 
@@ -79,6 +87,17 @@ def _model(
     if model.kind == "uplift":
         treated, control = _part(work, path, model, "treated"), _part(work, path, model, "control")
         return bundle.Model(model.id, bundle.MODEL_UPLIFT, 0.0, [], None, calibration, treated, control)
+    if model.kind == "bandit":
+        features = [
+            _feature(work, attributes, (*path, "features", at), one) for at, one in enumerate(model.features)
+        ]
+        _finite(work, (*path, "intercept"), model.intercept)
+        if model.calibration is not None:
+            work.faults.add((*path, "calibration"), "no calibration of a bandit", "one")
+        bandit = compile_bandit(work, path, model)
+        return bundle.Model(
+            model.id, bundle.MODEL_BANDIT, model.intercept, features, None, None, -1, -1, bandit
+        )
     kind = bundle.MODEL_LINEAR if model.kind == "linear" else bundle.MODEL_LOGISTIC
     _finite(work, (*path, "intercept"), model.intercept)
     features = [
@@ -103,8 +122,8 @@ def _part(work: Work, path: Path, model: Model, name: str) -> int:
     if part is None:
         return -1
     found = work.index("models", part, (*path, name))
-    if found >= 0 and work.objects["models"][part].kind == "uplift":
-        work.faults.add((*path, name), "a model that is no uplift itself", shown(part))
+    if found >= 0 and work.objects["models"][part].kind in ("uplift", "bandit"):
+        work.faults.add((*path, name), "a model of kind linear, logistic or trees", shown(part))
     return found
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tests.oracle import trees
+from tests.oracle.bandits import draw
 from tests.oracle.catalogue import Catalogue
 from tests.oracle.cel import parse
 from tests.oracle.evaluate import Error, evaluate
@@ -12,9 +13,16 @@ from tests.oracle.numbers import exp
 from tests.oracle.profile import View
 
 
-def score(catalogue: Catalogue, offer: Mapping[str, Any], view: View) -> float:
-    """propensity * context weight * value * lever; minus infinity where that is no number."""
-    propensity = propensity_of(catalogue.models[offer["model"]], view) if offer.get("model") else 1.0
+def score(catalogue: Catalogue, offer: Mapping[str, Any], view: View, sample: int = 0) -> float:
+    """propensity * context weight * value * lever; minus infinity where that is no number. `sample`: the draw
+    of a bandit that it is for."""
+    propensity = 1.0
+    if offer.get("model"):
+        model = catalogue.models[offer["model"]]
+        if model["kind"] == "bandit":
+            propensity = arm_value(model, offer["id"], view, sample)
+        else:
+            propensity = propensity_of(model, view)
     context_weight = 1.0
     for weight in offer.get("weights", []):
         if evaluate(parse(weight["when"]), view) is True:
@@ -41,6 +49,24 @@ def _output(model: Mapping[str, Any], view: View) -> float:
     if model["kind"] == "linear":
         return total
     return 1.0 / (1.0 + exp(-total))
+
+
+def arm_value(model: Mapping[str, Any], offer: str, view: View, sample: int) -> float:
+    """What a bandit's arm is worth: a draw, or the upper end of what it may be."""
+    arm = model.get("arms", {}).get(offer) or model["prior"]
+    if model["policy"] == "thompson":
+        return draw(model["id"], offer, sample, arm)
+    x = [float(model.get("intercept", 0.0))]
+    x += [float(feature.get("weight", 1.0)) * _input(feature, view) for feature in model.get("features", [])]
+    mean, spread = 0.0, 0.0
+    for weight, row, x_i in zip(arm["weights"], arm["inverse"], x, strict=True):
+        mean = mean + float(weight) * x_i
+        total = 0.0
+        for value, x_k in zip(row, x, strict=True):
+            total = total + float(value) * x_k
+        spread = spread + x_i * total
+    width = model.get("width")
+    return mean + (1.0 if width is None else float(width)) * math.sqrt(spread if spread > 0.0 else 0.0)
 
 
 def calibrated(calibration: Mapping[str, Any], s: float) -> float:

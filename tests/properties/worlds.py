@@ -70,6 +70,7 @@ def catalogue(chance: Chance) -> Json:
                 model(chance, "model-1"),
                 model(chance, "model-2"),
                 trees(chance),
+                bandit(chance, offered),
                 {"id": "uplift", "kind": "uplift", "treated": "model-3", "control": "model-1"},
             ],
             "artifacts": {ARTIFACT: lightgbm_text(chance)},
@@ -179,7 +180,7 @@ def offer(chance: Chance, name: str, placed: list[Json], shown: list[Json]) -> J
         "priority": chance.whole(-1, 1),
         "value": chance.pick([1.0, 1.0, 0.0, 2.5, 1e12]),
         "lever": chance.pick([1.0, 1.0, 0.3, 0.0]),
-        "model": chance.pick([None, None, "model-1", "model-2", "model-3", "uplift"]),
+        "model": chance.pick([None, None, "model-1", "model-2", "model-3", "uplift", "bandit", "bandit"]),
         "exclusive_group": chance.pick([None, None, "one", "two"]),
         "eligibility": condition(chance, NAMES, SEGMENTS, depth=2) if chance.flag() else None,
         "weights": [weight(chance) for _ in range(chance.whole(0, 2))],
@@ -261,6 +262,29 @@ def trees(chance: Chance) -> Json:
     link = chance.pick([None, "raw", "logistic", "exp"])
     found: Json = {"id": "model-3", "kind": "trees", "artifact": ARTIFACT, "inputs": inputs, "link": link}
     return {**found, "calibration": calibration(chance)}
+
+
+def bandit(chance: Chance, offered: list[Json]) -> Json:
+    """Arms of every kind; for some only what is known of none."""
+    own = [one["id"] for one in offered if one["model"] == "bandit"]
+    found: Json = {"id": "bandit", "kind": "bandit", "floor": chance.pick(SHARES)}
+    if chance.flag():
+        kinds = [{"alpha": 0.5, "beta": 2}, {"alpha": 30.5, "beta": 10}, {"mean": 0.5, "deviation": 2.5}]
+        arms = {name: chance.pick(kinds) for name in chance.some(own)}
+        return {**found, "policy": "thompson", "prior": chance.pick(kinds), "arms": arms}
+    features = [
+        {"attribute": chance.pick(["profile.vip", "profile.age", "profile.risk"]), "weight": chance.pick(NUMBERS)}
+    ]
+    known = {"weights": [0.5, chance.pick(NUMBERS)], "inverse": [[1, 0.25], [0.25, chance.pick([2.0, -3.0])]]}
+    return {
+        **found,
+        "policy": "linucb",
+        "width": chance.pick([None, 0.0, 2.5]),
+        "intercept": 1.0,
+        "features": features,
+        "prior": {"weights": [0.25, 1e-3], "inverse": [[1.0, 0.0], [0.0, 1.0]]},
+        "arms": {name: known for name in chance.some(own)},
+    }
 
 
 def calibration(chance: Chance) -> Json | None:
