@@ -33,7 +33,7 @@ PyMODINIT_FUNC PyInit_dotproducts(void) { return PyModule_Create(&module); }
 
 
 def dot_products_source(slots: list[tuple[int, bool]], weights: list[list[float]]) -> str:
-    """C for models that all read the same attributes; `slots`: record slot and whether it is a whole number."""
+    """C for models that all read the same attributes; `slots`: record slot, whether it is a whole number."""
     rows = ["{" + ", ".join(repr(row[f]) for row in weights) + "}" for f in range(len(slots))]
     return "".join(
         [

@@ -92,7 +92,9 @@ def test_one_row_of_trees_beside_quickscorer_in_c(
     expected = booster.predict(rows, raw_score=True, num_threads=1).tolist()
     assert [models.score(0, row) for row in packed] == [baseline.score(row) for row in packed] == expected
     ours, theirs = in_turns(
-        lambda: [models.score(0, row) for row in packed], lambda: [baseline.score(row) for row in packed], ROWS
+        lambda: [models.score(0, row) for row in packed],
+        lambda: [baseline.score(row) for row in packed],
+        ROWS,
     )
     fast = FastRow(booster)
     library = [time_us(lambda: [fast.score(row) for row in rows], ROWS) for _ in range(5)]
@@ -155,9 +157,8 @@ def test_fifty_logistic_candidates_beside_dot_products_in_c(results: Results, tm
     content, _ = compile_catalogue(read_catalogue(logistic_files(weights)), [])
     engine = Engine(content, 1)
     slots = {item.name.removeprefix("profile."): item.slot for item in engine.document.attributes}
-    c = compile_module(
-        "dotproducts", dot_products_source([(slots[name], name[0] == "i") for name in NAMES], weights), tmp_path
-    )
+    source = dot_products_source([(slots[name], name[0] == "i") for name in NAMES], weights)
+    c = compile_module("dotproducts", source, tmp_path)
     layout_id = engine.document.layout_id
     records = [pack_profile(engine.fold_plan, make_profile(draw, NAMES), layout_id) for _ in range(200)]
     for record in records:

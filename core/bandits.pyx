@@ -54,7 +54,7 @@ cdef class Bandits:
 
 
 cdef double arm_value(const Bandit* bandit, uint32_t arm, uint32_t sample, const double* x) noexcept nogil:
-    """The sample's draw, or for LinUCB `w . x + width * sqrt(x . (M x))`, sums in order; Li et al., WWW 2010."""
+    """The sample's draw, or for LinUCB `w . x + width * sqrt(x . (M x))` (Li et al., WWW 2010)."""
     cdef uint32_t d = bandit.dimensions, i, k
     cdef const double* weights
     cdef const double* row

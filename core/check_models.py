@@ -24,7 +24,8 @@ def check_model(path: str, model: b.Model, document: b.BundleDocument) -> None:
     _finite(f"{path}.intercept", model.intercept)
     for i, feature in enumerate(model.features):
         where = f"{path}.features[{i}]"
-        _attribute(f"{where}.attribute", feature.attribute, document, NUMBERS if feature.equals is None else TEXTS)
+        allowed = NUMBERS if feature.equals is None else TEXTS
+        _attribute(f"{where}.attribute", feature.attribute, document, allowed)
         _finite(f"{where}.weight", feature.weight)
         _finite(f"{where}.missing", feature.missing)
     if (model.trees is None) == (model.kind == b.MODEL_TREES):

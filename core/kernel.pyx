@@ -498,7 +498,7 @@ cdef class Kernel:
             self._passing[i].score = score if score == score else -INFINITY
 
     cdef uint32_t _count_wins(self, const Bandit* bandit, uint32_t passing) noexcept:
-        """Count in `_wins` the samples in which each showable candidate is best; returns the showable arms."""
+        """Count in `_wins` the samples in which each showable candidate is best; returns showable arms."""
         cdef uint32_t arms = 0, i, sample
         cdef int32_t best
         for i in range(passing):

@@ -82,7 +82,7 @@ cdef class Models:
     cdef void outputs(
         self, const int32_t* models, uint32_t count, const ov_value* values, double* out
     ) noexcept nogil
-    # LinUCB's row of a bandit: the intercept, then weight * feature; `out` has room for a term more than it has.
+    # LinUCB's row of a bandit: the intercept, then weight * feature; OUT, one longer than its terms.
     cdef void vector(self, uint32_t model, double* out) noexcept nogil
     # From here on the values are others: forget outputs.
     cdef void begin(self) noexcept nogil

@@ -15,7 +15,6 @@ from core.mathx cimport exp_c
 from core.memory cimport Pool
 from core.trees cimport (
     Ensemble,
-    ov_trees,
     ov_trees_lanes_size,
     ov_trees_row,
     ov_trees_rows,
@@ -359,7 +358,9 @@ cdef inline double _logistic(double total) noexcept nogil:
     return 1.0 / (1.0 + exp_c(-total))
 
 
-cdef inline double _sum_terms(const Model* model, const double* x, double total, uint32_t first) noexcept nogil:
+cdef inline double _sum_terms(
+    const Model* model, const double* x, double total, uint32_t first
+) noexcept nogil:
     """`total = total + weight * x` for each term from `first` on, in order."""
     cdef uint32_t i
     for i in range(first, model.count):

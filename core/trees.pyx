@@ -26,7 +26,9 @@ cdef class Ensemble:
         self._pool = Pool()
         self._count(path, trees)
         self._lists(path, trees)
-        self.trees.words = <const uint32_t*>self._array(f"{path}.words", trees.words, 4, self.trees.entry_count)
+        self.trees.words = <const uint32_t*>self._array(
+            f"{path}.words", trees.words, 4, self.trees.entry_count
+        )
         self.trees.wide = <const uint64_t*>self._array(
             f"{path}.keeps", trees.keeps, 8, self.trees.entry_count
         )

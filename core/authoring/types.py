@@ -349,8 +349,8 @@ class Calibration(_Authored, kw_only=True, frozen=True):
 
 
 class Arm(_Authored, kw_only=True, frozen=True):
-    """What is known of an offer: `alpha` and `beta` of a Beta distribution, `mean` and `deviation` of a Gaussian
-    one, or for linucb `weights` and the `inverse` of its matrix."""
+    """What is known of an offer: `alpha` and `beta` of a Beta distribution, `mean` and `deviation` of a
+    Gaussian one, or for linucb `weights` and the `inverse` of its matrix."""
 
     alpha: PosteriorCount | None = None
     beta: PosteriorCount | None = None
@@ -363,8 +363,8 @@ class Arm(_Authored, kw_only=True, frozen=True):
 class Model(_Owned, kw_only=True, frozen=True):
     """`linear`: intercept + sum of weight * feature; `logistic` puts that through the logistic function.
     `trees`: a LightGBM or XGBoost file of the catalogue (`artifact`), whose features are told in `inputs`;
-    `link` is the file's own unless given. `uplift`: the output of `treated` less that of `control`. `bandit`: a
-    draw of what is known of each offer (`arms`, else `prior`), or for linucb the upper end of it, `width`
+    `link` is the file's own unless given. `uplift`: the output of `treated` less that of `control`. `bandit`:
+    a draw of what is known of each offer (`arms`, else `prior`), or for linucb the upper end of it, `width`
     deviations up; a share `floor` of decisions takes one of its offers at random."""
 
     kind: Literal["linear", "logistic", "trees", "uplift", "bandit"]

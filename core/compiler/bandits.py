@@ -35,19 +35,20 @@ def check_bandits(work: Work) -> None:
 def compile_bandit(work: Work, path: Path, model: Model) -> bundle.Bandit | None:
     """The tables of a bandit; None after faults."""
     before = work.faults.count
-    offers = [(name, offer) for name, offer in sorted(work.objects["offers"].items()) if offer.model == model.id]
-    for name in sorted(model.arms.keys() - {name for name, _ in offers}):
+    offers = sorted(name for name, offer in work.objects["offers"].items() if offer.model == model.id)
+    for name in sorted(model.arms.keys() - {*offers}):
         if not work.is_malformed("offers", name):
             work.faults.add((*path, "arms", name), f"an offer whose model is {model.id}", shown(name))
-    arms = [_arm(work, path, model, name) for name, _ in offers]
+    arms = [_arm(work, path, model, name) for name in offers]
     linucb = model.policy == "linucb"
     if linucb and len(model.features) + 1 > DIMENSIONS_MAX:
-        work.faults.add((*path, "features"), f"at most {DIMENSIONS_MAX - 1} features", str(len(model.features)))
+        expected = f"at most {DIMENSIONS_MAX - 1} features"
+        work.faults.add((*path, "features"), expected, str(len(model.features)))
     if not linucb and (model.features or model.intercept or model.width is not None):
         work.faults.add(path, "features, intercept and width with the policy linucb only", str(model.policy))
     if work.faults.count > before or model.policy is None:
         return None
-    numbers = [work.index("offers", name, path) for name, _ in offers]
+    numbers = [work.index("offers", name, path) for name in offers]
     floor = round((model.floor or 0.0) * MILLIONTHS)
     known = [arm for arm in arms if arm is not None]
     if linucb:
@@ -56,7 +57,7 @@ def compile_bandit(work: Work, path: Path, model: Model) -> bundle.Bandit | None
         inverses = _packed(value for arm in known for row in arm.inverse or () for value in row)
         return bundle.Bandit(floor, 1, numbers, b"", width, weights, inverses)
     draws = _packed(
-        draw for arm, (name, _) in zip(known, offers, strict=True) for draw in _draws(model.id, name, arm)
+        draw for arm, name in zip(known, offers, strict=True) for draw in _draws(model.id, name, arm)
     )
     return bundle.Bandit(floor, SAMPLES, numbers, draws)
 
@@ -74,9 +75,8 @@ def _arm(work: Work, path: Path, model: Model, name: str) -> Arm | None:
         _check_linear(work, where, arm, given, len(model.features) + 1)
     elif given not in ({"alpha", "beta"}, {"mean", "deviation"}):
         work.faults.add(where, "alpha and beta, or mean and deviation", ", ".join(sorted(given)) or "none")
-    elif arm.mean is not None and arm.deviation is not None:
-        if not (math.isfinite(arm.mean) and 0.0 <= arm.deviation < math.inf):
-            work.faults.add(where, "finite numbers, and a deviation of at least 0", str(arm.deviation))
+    elif not (math.isfinite(arm.mean or 0.0) and 0.0 <= (arm.deviation or 0.0) < math.inf):
+        work.faults.add(where, "finite numbers, and a deviation of at least 0", str(arm.deviation))
     return arm
 
 

@@ -1,6 +1,6 @@
 """Trees as the libraries' files say them, and their tables (docs/decisions/0008-scoring.md).
 
-    lightgbm.py, xgboost.py -> Ensemble -> Tables -> core.bundle.Trees
+lightgbm.py, xgboost.py -> Ensemble -> Tables -> core.bundle.Trees
 """
 
 import itertools

@@ -170,14 +170,14 @@ def _nodes(block: _Block, count: int, features: int) -> list[Node]:
             block.fail("decision_type", "a known way to treat missing values", str(decision))
         if decision & CATEGORICAL:
             if not (0 <= threshold < len(sets) and threshold == int(threshold)):
-                block.fail("threshold", f"the number of one of {len(sets)} sets of categories", str(threshold))
+                block.fail("threshold", f"the number of one of {len(sets)} sets", str(threshold))
             # A missing category is in no set: it goes right.
             nodes.append(Node(feature, 0.0, sets[int(threshold)], True, None, left, right))
             continue
         if math.isnan(threshold):
             block.fail("threshold", "numbers", "nan")
         zero_fails = None if missing != MISSING_ZERO else not default_left
-        missing_fails = 0.0 > threshold if missing == MISSING_NONE else not default_left
+        missing_fails = threshold < 0.0 if missing == MISSING_NONE else not default_left
         nodes.append(Node(feature, threshold, None, missing_fails, zero_fails, left, right))
     return nodes
 
@@ -195,4 +195,4 @@ def _sets(block: _Block) -> list[tuple[int, ...]]:
         block.fail("cat_boundaries", f"ascending numbers from 0 to {len(words)}", str(bounds)[:80])
     if not all(0 <= word < 2**32 for word in words):
         block.fail("cat_threshold", "numbers of 32 bits", "others")
-    return [tuple(words[low:high]) for low, high in zip(bounds, bounds[1:], strict=False)]
+    return [tuple(words[low:high]) for low, high in itertools.pairwise(bounds)]

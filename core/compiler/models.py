@@ -27,7 +27,11 @@ OPTIONS: Final[dict[str, frozenset[str]]] = {
     "uplift": frozenset({"treated", "control"}),
     "bandit": frozenset({"intercept", "features", "policy", "floor", "width", "arms", "prior"}),
 }
-NEEDED: Final[dict[str, tuple[str, ...]]] = {"trees": ("artifact",), "uplift": ("treated", "control"), "bandit": ("policy", "floor")}
+NEEDED: Final[dict[str, tuple[str, ...]]] = {
+    "trees": ("artifact",),
+    "uplift": ("treated", "control"),
+    "bandit": ("policy", "floor"),
+}
 DEFAULTS: Final[dict[str, object]] = {
     "intercept": 0.0,
     "features": [],

@@ -101,7 +101,8 @@ def read_xgboost(text: str) -> Ensemble:
     if forest is None:
         raise ArtifactError(1, "learner.gradient_booster.model", "none")
     _refuse_kinds(learner, forest)
-    names = learner.feature_names or [f"f{at}" for at in range(_whole(learner.learner_model_param.num_feature))]
+    count = _whole(learner.learner_model_param.num_feature)
+    names = learner.feature_names or [f"f{at}" for at in range(count)]
     trees = [_tree(tree, f"tree {number}", len(names)) for number, tree in enumerate(forest.trees)]
     objective = learner.objective.name
     link = LINKS.get(objective)

@@ -28,7 +28,10 @@ def add(commands: Commands) -> None:
         help="check a catalogue folder and print every fault (no hub needed)",
     )
     parser.add_argument(
-        "folder", type=Path, metavar="DIR", help="folder with .yaml files, searched with all below it; model files lie in its folder models"
+        "folder",
+        type=Path,
+        metavar="DIR",
+        help="folder with .yaml files, searched with all below it; model files lie in its folder models",
     )
     parser.set_defaults(run=validate)
 

@@ -60,7 +60,8 @@ class Asked:
     """A catalogue, and decisions for one consented person."""
 
     def __init__(self, written: Json) -> None:
-        consent = {"at": "2026-01-01T00:00:00Z", "consent": {"purpose": "personalization", "state": "granted"}}
+        granted = {"purpose": "personalization", "state": "granted"}
+        consent = {"at": "2026-01-01T00:00:00Z", "consent": granted}
         profile = VectorProfile(events([consent], "event"), UNIT_KEY, 1, NOW_MS, {})
         vector = Vector(
             *("bandit", "", written, True, profile, [], ("home",), {}, False, UNIT_KEY, NOW_MS, {}, {}, {})
@@ -150,7 +151,7 @@ def test_linucb_takes_the_upper_end_of_what_an_arm_may_be_worth() -> None:
 def test_draws_are_of_the_distributions_they_are_said_to_be() -> None:
     """Mean and deviation of many, within five standard errors."""
     for alpha, beta in ((0.3, 2.0), (1.0, 1.0), (60.0, 40.0)):
-        draws = [beta_draw("m", f"o{at}", sample, alpha, beta) for at in range(20) for sample in range(SAMPLES)]
+        draws = [beta_draw("m", f"o{at % 20}", at // 20, alpha, beta) for at in range(20 * SAMPLES)]
         mean = alpha / (alpha + beta)
         deviation = math.sqrt(mean * (1 - mean) / (alpha + beta + 1))
         assert abs(statistics.mean(draws) - mean) < 5 * deviation / math.sqrt(len(draws))
@@ -196,5 +197,3 @@ def test_the_compiler_says_what_a_bandit_lacks() -> None:
     written["models"].append(other)
     written["offers"].append({"owner": "ada", **offer("more"), "model": "other"})
     assert faults(written) == [("$.offers[4].model", "one bandit at home, which has hero")]
-
-

@@ -402,7 +402,7 @@ def program(*steps: tuple[int, Any]) -> Change:
         (change("models", 0, treated=0), "$.models[0].treated"),
         (change("models", 2, treated=2), "$.models[2].treated"),
         (change("models", 2, control=9), "$.models[2].control"),
-        (change("models", 1, calibration=b.Calibration(0.0, 0.0, [1.0, 0.0], [0, 0])), "$.models[1].calibration.x"),
+        (change("models", 1, calibration=b.Calibration(0, 0, [1, 0], [0, 0])), "$.models[1].calibration.x"),
         (change("models", 1, calibration=b.Calibration(0.0, 0.0, [1.0], [])), "$.models[1].calibration.y"),
         (change("models", 1, calibration=b.Calibration(float("nan"), 0.0)), "$.models[1].calibration"),
         (change("models", 3, bandit=None), "$.models[3].bandit"),

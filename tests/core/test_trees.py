@@ -238,9 +238,9 @@ def test_a_chain_of_splits_as_long_as_a_tree_may_be() -> None:
 
 def test_rows_of_another_shape_are_refused() -> None:
     models = models_of(read_lightgbm(trained("scaled")[1]))
-    with pytest.raises(ValueError, match="expected a row of [0-9]+ bytes, got 7"):
+    with pytest.raises(ValueError, match=r"expected a row of [0-9]+ bytes, got 7"):
         models.score(0, bytes(7))
-    with pytest.raises(ValueError, match="expected 3 rows of [0-9]+ doubles, got 80 bytes"):
+    with pytest.raises(ValueError, match=r"expected 3 rows of [0-9]+ doubles, got 80 bytes"):
         models.score_rows(0, np.zeros((2, 5)), np.zeros(3))
     with pytest.raises(ValueError, match="a model of trees, got 1"):
         models.score(1, bytes(40))

@@ -21,7 +21,7 @@ def samples_of(model: Mapping[str, Any]) -> int:
 
 def decision_draw(decision_id: str, placement: str, model: str) -> tuple[int, int]:
     """The upper half of the hash as a bucket, and the lower half."""
-    h = xxh64("\0".join((decision_id, placement, model)).encode())
+    h = xxh64(f"{decision_id}\x00{placement}\x00{model}".encode())
     return (h >> 32) * MILLION >> 32, h % 2**32
 
 

@@ -1,5 +1,6 @@
 """What a candidate is worth (0002, step 5, and 0008)."""
 
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -77,7 +78,7 @@ def calibrated(calibration: Mapping[str, Any], s: float) -> float:
     points = list(zip(calibration["isotonic"]["x"], calibration["isotonic"]["y"], strict=True))
     if s <= points[0][0]:
         return float(points[0][1])
-    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+    for (x0, y0), (x1, y1) in itertools.pairwise(points):
         if x0 <= s < x1:
             return float(y0 + (y1 - y0) / (x1 - x0) * (s - x0))
     return float(points[-1][1])

@@ -52,7 +52,7 @@ def output(path: str, text: str, link: str | None, values: Mapping[str, float]) 
 
 
 def _head(text: str) -> dict[str, str]:
-    return _block(text.split("\nTree=")[0])
+    return _block(text.split("\nTree=", maxsplit=1)[0])
 
 
 def _block(text: str) -> dict[str, str]:
@@ -65,7 +65,7 @@ def lightgbm_raw(text: str, values: Mapping[str, float]) -> float:
     row = [values.get(name, math.nan) for name in names]
     row = [0.0 if abs(x) <= ZERO else x for x in row]
     total = 0.0
-    for block in text.split("\nend of trees")[0].split("\nTree=")[1:]:
+    for block in text.split("\nend of trees", maxsplit=1)[0].split("\nTree=")[1:]:
         total = total + _lightgbm_leaf(_block(block), row)
     return total
 

@@ -1,5 +1,6 @@
 """Random models of trees, as LightGBM would write them."""
 
+import itertools
 import random
 from typing import Final
 
@@ -54,7 +55,7 @@ def _tree(draw: random.Random) -> str:
         "left_child": left,
         "right_child": right,
         "leaf_value": [repr(draw.choice(LEAVES)) for _ in range(leaves)],
-        **({"cat_boundaries": bounds, "cat_threshold": [word for one in sets for word in one]} if sets else {}),
+        **({"cat_boundaries": bounds, "cat_threshold": [*itertools.chain(*sets)]} if sets else {}),
         "is_linear": [0],
     }
     return "\n".join(f"{key}={' '.join(str(value) for value in values)}" for key, values in lines.items())

@@ -74,8 +74,13 @@ def _offer(chance: Chance, name: str) -> Json:
 def _question(chance: Chance, offers: list[Json], models: list[Json]) -> Vector:
     facts = {name: value for name, value in (("vip", True), ("age", 41), ("low", -7)) if chance.flag()}
     traits = {
-        **{"message_id": "traits", "kind": "identify", "name": "Identify", "at_ms": NOW_MS - 5},
-        **{"properties": {}, "traits": facts, "consent": None},
+        "message_id": "traits",
+        "kind": "identify",
+        "name": "Identify",
+        "at_ms": NOW_MS - 5,
+        "properties": {},
+        "traits": facts,
+        "consent": None,
     }
     catalogue = {
         "attributes": [

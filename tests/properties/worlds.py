@@ -272,9 +272,8 @@ def bandit(chance: Chance, offered: list[Json]) -> Json:
         kinds = [{"alpha": 0.5, "beta": 2}, {"alpha": 30.5, "beta": 10}, {"mean": 0.5, "deviation": 2.5}]
         arms = {name: chance.pick(kinds) for name in chance.some(own)}
         return {**found, "policy": "thompson", "prior": chance.pick(kinds), "arms": arms}
-    features = [
-        {"attribute": chance.pick(["profile.vip", "profile.age", "profile.risk"]), "weight": chance.pick(NUMBERS)}
-    ]
+    attribute = chance.pick(["profile.vip", "profile.age", "profile.risk"])
+    features = [{"attribute": attribute, "weight": chance.pick(NUMBERS)}]
     known = {"weights": [0.5, chance.pick(NUMBERS)], "inverse": [[1, 0.25], [0.25, chance.pick([2.0, -3.0])]]}
     return {
         **found,
@@ -283,7 +282,7 @@ def bandit(chance: Chance, offered: list[Json]) -> Json:
         "intercept": 1.0,
         "features": features,
         "prior": {"weights": [0.25, 1e-3], "inverse": [[1.0, 0.0], [0.0, 1.0]]},
-        "arms": {name: known for name in chance.some(own)},
+        "arms": dict.fromkeys(chance.some(own), known),
     }
 
 
