@@ -73,6 +73,10 @@ ctypedef struct Answer:
     uint32_t refusal_count
     uint32_t assigned_begin
     uint32_t assigned_count
+    uint32_t bandit          # 1 + the number of the bandit that chose, 0: none
+    uint32_t sample          # the draw that it took
+    bint explored            # an arm was taken at random
+    double action_probability
 
 
 # Growable lists of one decision, owned by the engine and used again by the next decision.
@@ -128,5 +132,6 @@ cdef class Decision:
     cdef list refusals(self, const Answer* answer)
     cdef list logged(self, const Answer* answer)
     cdef list experiments(self, const Answer* answer)
+    cdef tuple bandit(self, const Answer* answer)
     cdef object consent(self, const Answer* answer)
     cdef object _cause(self, const Answer* answer, Cause cause)

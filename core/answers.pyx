@@ -32,6 +32,7 @@ LOG_PLACEMENT_FIELDS = (
     "consent",
     "refused",
     "refused_count",
+    "bandit",
 )
 
 CONSENT_STATES = ("missing", "granted", "denied", "withdrawn")
@@ -210,6 +211,7 @@ cdef class Decision:
             self.consent(answer),
             self.logged(answer),
             answer.refusal_count,
+            self.bandit(answer),
         )
 
     cdef object answered(self, uint32_t i, list scores):
@@ -227,6 +229,7 @@ cdef class Decision:
             consent=row[8],
             refused=self.refusals(answer),
             scores=scores,
+            bandit=row[11],
         )
 
     cdef list refusals(self, const Answer* answer):
@@ -280,6 +283,13 @@ cdef class Decision:
         for i in range(answer.assigned_begin, answer.assigned_begin + answer.assigned_count):
             rows.append(names[assigned[i].experiment][assigned[i].variant])
         return rows
+
+    cdef tuple bandit(self, const Answer* answer):
+        """(model id, action probability, taken at random, sample), or None where no bandit chose."""
+        if answer.bandit == 0 or answer.treatment < 0:
+            return None
+        model = self._engine.document.models[answer.bandit - 1].id
+        return model, answer.action_probability, bool(answer.explored), answer.sample
 
     cdef object consent(self, const Answer* answer):
         """(purpose, state, effective at ms), or None where no purpose was asked for."""

@@ -54,7 +54,11 @@ SUPPRESSION, EXCLUSION, BRAND_SAFETY = 0, 1, 2
 
 PER_OFFER, PER_ALL = 0, 1
 ANSWERED_AT_EDGE, ANSWERED_AT_HUB = 0, 1
-MODEL_LINEAR, MODEL_LOGISTIC = 0, 1
+MODEL_LINEAR, MODEL_LOGISTIC, MODEL_TREES, MODEL_UPLIFT, MODEL_BANDIT = 0, 1, 2, 3, 4
+# What a raw score of trees goes through.
+LINK_RAW, LINK_LOGISTIC, LINK_EXP = 0, 1, 2
+# Whose trees they are: the arithmetic is that library's.
+LIGHTGBM, XGBOOST = 0, 1
 SLOT_TEXT, SLOT_URL, SLOT_NUMBER, SLOT_BOOL = 0, 1, 2, 3
 STEP_WAIT, STEP_WAIT_FOR, STEP_BRANCH, STEP_SEND, STEP_END = 0, 1, 2, 3, 4
 
@@ -247,11 +251,77 @@ class Feature(msgspec.Struct, frozen=True, array_like=True):
     equals: str | None  # string attributes only
 
 
+class TreeInput(msgspec.Struct, frozen=True, array_like=True):
+    """A column of the rows that trees read. A string's number is its place in `categories`."""
+
+    attribute: int
+    categories: list[str] = []
+
+
+class TreeColumn(msgspec.Struct, frozen=True, array_like=True):
+    """How many entries a column has in each list of `Trees`."""
+
+    numeric: int
+    category: int
+    missing: int
+    zero: int
+    zero_is_missing: bool  # zero takes the list `zero` instead of the numeric entries
+
+
+class Trees(msgspec.Struct, frozen=True, array_like=True):
+    """Trees as QuickScorer tables (docs/decisions/0008-scoring.md). Arrays are little-endian bytes.
+
+    Entries stand in four lists one after the other, numeric, category, missing and zero, each by column.
+    """
+
+    library: int  # LIGHTGBM, XGBOOST
+    base: float  # sums begin here
+    link: int  # LINK_*
+    scale: float  # of LINK_LOGISTIC: 1 / (1 + exp(-scale * raw))
+    inputs: list[TreeInput]
+    columns: list[TreeColumn]
+    leaf_counts: list[int]  # by tree; a tree has a word of 64 bits for each 64 leaves
+    leaves: bytes  # f64, tree after tree, left to right
+    thresholds: bytes  # f64 by numeric entry, ascending in each column; fails above it
+    words: bytes  # u32 by entry
+    keeps: bytes  # u64 by entry: the leaves that are left where it fails
+    sets: bytes  # u32 pairs (first, count) by category entry: a part of `bits`
+    bits: bytes  # u32: sets of categories
+
+
+class Calibration(msgspec.Struct, frozen=True, array_like=True):
+    """Platt: 1 / (1 + exp(a * s + b)); with points: linear between them, level outside."""
+
+    a: float
+    b: float
+    x: list[float] = []  # ascending
+    y: list[float] = []  # never falling
+
+
+class Bandit(msgspec.Struct, frozen=True, array_like=True):
+    """What is known of the arms (docs/decisions/0008-scoring.md): either draws of their posteriors, or what
+    LinUCB keeps, for x = (the model's intercept, its features). Arrays are little-endian f64, arm after arm.
+    """
+
+    floor: int  # millionths of decisions that take an arm at random
+    samples: int  # draws of each arm; 1 for LinUCB
+    arms: list[int]  # offers, ascending
+    draws: bytes = b""  # samples of each arm
+    width: float = 0.0
+    weights: bytes = b""  # d of each arm
+    inverses: bytes = b""  # d x d of each arm, row after row
+
+
 class Model(msgspec.Struct, frozen=True, array_like=True):
     id: str
     kind: int
     intercept: float
     features: list[Feature]
+    trees: Trees | None = None  # MODEL_TREES
+    calibration: Calibration | None = None
+    treated: int = -1  # MODEL_UPLIFT: models whose difference it is
+    control: int = -1
+    bandit: Bandit | None = None  # MODEL_BANDIT
 
 
 class Template(msgspec.Struct, frozen=True, array_like=True):
@@ -384,6 +454,12 @@ def decode_bundle(content: bytes) -> BundleDocument:
 def content_hash(content: bytes) -> str:
     """SHA-256 of the content in hex: the bundle's name."""
     return hashlib.sha256(content).hexdigest()
+
+
+def model_attributes(model: Model) -> list[int]:
+    """Attributes that a model reads itself, in order; an uplift's parts read theirs."""
+    inputs = model.trees.inputs if model.trees is not None else []
+    return [feature.attribute for feature in model.features] + [one.attribute for one in inputs]
 
 
 def float_key(value: float) -> int:

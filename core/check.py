@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 from core import bundle as b
 from core.check_edge import check_edge
+from core.check_models import check_model
 from core.check_outbound import check_outbound
 from core.check_programs import check_program, fail
 from core.reasons import REASONS
@@ -227,15 +228,7 @@ class _Check:
             self._of(f"{path}.when", cap.when, self.document.rules)
 
     def _model(self, path: str, model: b.Model) -> None:
-        _range(f"{path}.kind", model.kind, b.MODEL_LINEAR, b.MODEL_LOGISTIC)
-        _finite(f"{path}.intercept", model.intercept)
-        for i, feature in enumerate(model.features):
-            where = f"{path}.features[{i}]"
-            attribute = self._of(f"{where}.attribute", feature.attribute, self.document.attributes)
-            allowed = {b.BOOL, b.INT, b.FLOAT} if feature.equals is None else {b.STRING}
-            _member(f"{where}.attribute", attribute.type, allowed)
-            _finite(f"{where}.weight", feature.weight)
-            _finite(f"{where}.missing", feature.missing)
+        check_model(path, model, self.document)
 
     def _offer(self, path: str, offer: b.Offer) -> None:
         _range(f"{path}.priority", offer.priority, INT64_MIN, INT64_MAX)

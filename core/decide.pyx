@@ -182,6 +182,31 @@ cdef class Engine:
         finally:
             self._leave()
 
+    def score(self, record, dict context not None, now_ms):
+        """Outputs of the models, in the bundle's order, for a profile whatever it has consented to."""
+        cdef Py_buffer buffer
+        if self._busy:
+            raise RuntimeError("the engine is deciding in another thread")
+        self._busy = True
+        try:
+            if record is None:
+                return self._score(NULL, context, now_ms)
+            PyObject_GetBuffer(record, &buffer, PyBUF_SIMPLE)
+            try:
+                require_record(<const octet_t*>buffer.buf, <size_t>buffer.len)
+                return self._score(<const octet_t*>buffer.buf, context, now_ms)
+            finally:
+                PyBuffer_Release(&buffer)
+        finally:
+            self._leave()
+
+    cdef list _score(self, const octet_t* record, dict context, int64_t now_ms):
+        cdef Situation situation
+        memset(&situation, 0, sizeof(Situation))
+        situation.record = record
+        situation.now_ms = now_ms
+        return self._kernel.score(&situation, context)
+
     cdef list _match(self, const octet_t* record, dict context, int64_t now_ms):
         cdef Situation situation
         cdef const View* view
@@ -204,6 +229,7 @@ cdef class Engine:
         if not <int64_t>YEAR_1_MS <= now_ms < <int64_t>YEAR_10000_MS:
             raise RequestError(path="$.now", expected="a time of the years 1 to 9999", got=str(now_ms))
         self._busy = True
+        self._kernel.decision_id = request.decision_id
         self._kernel.out.clear()
         self._kernel.answers.clear()
         return 0

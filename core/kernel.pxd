@@ -1,12 +1,13 @@
 """The steps of a decision for one placement, over the tables of one bundle."""
 
 cimport cython
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from core._types cimport octet_t
 from core.answers cimport Answer, Answers, Cause, Refusal, Step
 from core.assignment cimport Experiments, Variant
-from core.candidates cimport Candidates, Numbers, Placement, Treatment
+from core.bandits cimport Bandit, Bandits
+from core.candidates cimport Candidates, Numbers, Offer, Placement, Treatment
 from core.caps cimport Caps
 from core.content cimport Block, Blocks
 from core.memory cimport Pool
@@ -61,6 +62,13 @@ cdef class Kernel:
     cdef Caps caps
     cdef Blocks blocks
     cdef Models models
+    cdef Bandits bandits
+    cdef const int32_t* _bandit_of  # by placement: the number of its bandit, -1: none
+    cdef object decision_id      # of the request, text: what a bandit draws from
+    cdef uint32_t* _wins         # scratch: by offer, the samples in which it is best
+    cdef uint8_t* _showable      # scratch: by candidate, whether step 6 lets it pass
+    cdef double* _weights        # scratch: by candidate, its context weight
+    cdef double* _vector         # scratch: LinUCB's row
     cdef Output out              # the body being written
     cdef Answers answers         # what the log will say
     cdef list scored             # None, or (offer, score) of the placement's scored candidates, for a trace
@@ -68,7 +76,12 @@ cdef class Kernel:
     cdef Piece* _experiment_ids  # {"id":ID,"variant":
     cdef Piece** _variant_ids    # by experiment and variant: ID}
     cdef View _views[VIEWS]
+    cdef const View* _scored_view  # whose attribute values the models saw last
     cdef Candidate* _passing     # scratch: candidates of one placement
+    cdef int32_t* _asked         # scratch: models of the candidates
+    cdef double* _outputs        # scratch: what they said
+    cdef int32_t* _all_models    # every model's number
+    cdef double* _every          # scratch: what they said
     cdef uint32_t* _chosen       # scratch: offers chosen in this decision
     cdef uint32_t _chosen_count
     cdef uint8_t* _offer_taken   # scratch: by offer
@@ -84,6 +97,8 @@ cdef class Kernel:
     cdef View* view(self, bint anonymous, const Situation* situation, dict context, Extent extent) except NULL
     # For a trace: (verdicts of the rules, values of the attributes), whatever the decision needed.
     cdef tuple explain(self, bint anonymous, const Situation* situation, dict context)
+    # Outputs of all models.
+    cdef list score(self, const Situation* situation, dict context)
     # Forget what the last decision marked.
     cdef void clear(self) noexcept
 
@@ -91,6 +106,7 @@ cdef class Kernel:
     cdef Piece _piece(self, bytes text) except *
     cdef _build_pieces(self, document)
     cdef _build_scratch(self)
+    cdef const int32_t* _placement_bandits(self) except NULL
     cdef int _answer(
         self, Answer* answer, const Placement* placement, const Situation* situation, dict context
     ) except -1
@@ -109,7 +125,18 @@ cdef class Kernel:
     cdef Cause _guarded(self, const Numbers* guards, const View* view) noexcept
     cdef Cause _capped(self, const Treatment* treatment, const View* view, int64_t now_ms) noexcept
     cdef Cause _left_out(self, const Answer* answer, uint32_t offer) noexcept
-    cdef bint _score(self, Candidate* candidate, const View* view) except -1
+    cdef void _ask_models(self, const Answer* answer, uint32_t passing, const View* view) noexcept
+    cdef bint _score(self, Candidate* candidate, double propensity, const View* view) except -1
+    cdef double _context_weight(self, const Offer* offer, const View* view) noexcept
+    cdef int _play(
+        self, Answer* answer, const Placement* placement, uint32_t passing, const View* view
+    ) except -1
+    cdef void _sample_scores(self, const Bandit* bandit, uint32_t passing, uint32_t sample) noexcept
+    cdef bint _is_showable(
+        self, Answer* answer, const Placement* placement, const Candidate* candidate, const View* view
+    ) except -1
+    cdef uint32_t _count_wins(self, const Bandit* bandit, uint32_t passing) noexcept
+    cdef void _bring_arm_forward(self, const Bandit* bandit, uint32_t passing, uint32_t arm) noexcept
     cdef bint _choose(
         self, Answer* answer, const Placement* placement, const Candidate* candidate, const View* view
     ) except -1

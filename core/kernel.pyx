@@ -6,7 +6,7 @@ is made per attribute, rule or candidate. Memory is allocated when the bundle is
 
 cimport cython
 from libc.math cimport INFINITY
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport qsort
 
 from core.answers cimport (
@@ -47,6 +47,7 @@ from core.answers cimport (
     Step,
 )
 from core.assignment cimport Experiments, Variant, contains
+from core.bandits cimport DIMENSIONS_MAX, MILLIONTHS, Bandit, Bandits, arm_value, draw_of
 from core.candidates cimport NO_BLOCK, Candidates, Guard, Numbers, Offer, Placement, Purpose, Treatment
 from core.caps cimport Caps
 from core.content cimport Block, Blocks, write_constant
@@ -82,7 +83,8 @@ cdef class Kernel:
         self.candidates.build_placements(document, [self._fallback_blocks(p) for p in document.placements])
         self.experiments = Experiments(document.experiments, document.holdouts, self.candidates.slot_names)
         self.caps = Caps(document.caps, document.offers)
-        self.models = Models(document.models)
+        self.models = Models(document.models, _models_by_placement(document))
+        self.bandits = Bandits(document)
         self.out = Output()
         self.answers = Answers()
         self._build_pieces(document)
@@ -129,9 +131,28 @@ cdef class Kernel:
             self._views[i].values = <ov_value*>self._pool.take(self.attributes.count, sizeof(ov_value))
             self._views[i].literals = <uint8_t*>self._pool.take(self.tables.literal_count, 1)
         self._passing = <Candidate*>self._pool.take(check.CANDIDATES_MAX, sizeof(Candidate))
+        self._asked = <int32_t*>self._pool.take(check.CANDIDATES_MAX, sizeof(int32_t))
+        self._outputs = <double*>self._pool.take(check.CANDIDATES_MAX, sizeof(double))
+        self._wins = <uint32_t*>self._pool.take(self.candidates.offer_count, sizeof(uint32_t))
+        self._showable = <uint8_t*>self._pool.take(check.CANDIDATES_MAX, 1)
+        self._weights = <double*>self._pool.take(check.CANDIDATES_MAX, sizeof(double))
+        self._vector = <double*>self._pool.take(DIMENSIONS_MAX, sizeof(double))
+        self._bandit_of = self._placement_bandits()
+        self._every = <double*>self._pool.take(self.models.count, sizeof(double))
+        self._all_models = <int32_t*>self._pool.take(self.models.count, sizeof(int32_t))
+        for i in range(<int>self.models.count):
+            self._all_models[i] = i
         self._chosen = <uint32_t*>self._pool.take(PLACEMENTS_MAX, sizeof(uint32_t))
         self._offer_taken = <uint8_t*>self._pool.take(self.candidates.offer_count, 1)
         self._group_taken = <uint8_t*>self._pool.take(self.candidates.offer_count, 1)
+
+    cdef const int32_t* _placement_bandits(self) except NULL:
+        """By placement the bandit of its offers; the first, where a bundle has several."""
+        cdef int32_t* found = <int32_t*>self._pool.take(len(self.document.placements), sizeof(int32_t))
+        for i, models in enumerate(_models_by_placement(self.document)):
+            bandits = [at for at in models if self.document.models[at].bandit is not None]
+            found[<size_t>i] = bandits[0] if bandits else -1
+        return found
 
     cdef void clear(self) noexcept:
         cdef uint32_t i
@@ -144,6 +165,7 @@ cdef class Kernel:
                 self._group_taken[group] = 0
         self._chosen_count = 0
         self.caps.reset()
+        self.models.begin()
         for v in range(VIEWS):
             self._views[v].ready = False
         self.scored = None
@@ -175,6 +197,16 @@ cdef class Kernel:
                 verdicts.append("false" if view.literals[self.tables.rule_false[i]] else "error")
         return verdicts, [as_object(&view.values[i]) for i in range(self.attributes.count)]
 
+    cdef list score(self, const Situation* situation, dict context):
+        cdef const View* view = self.view(False, situation, context, DECIDE)
+        cdef uint32_t i
+        cdef list found = []
+        self.models.read(<uint32_t>len(self.document.placements), view.values)
+        self.models.outputs(self._all_models, self.models.count, view.values, self._every)
+        for i in range(self.models.count):
+            found.append(self._every[i])
+        return found
+
     cdef int answer(self, Answer* answer, const Situation* situation, dict context) except -1:
         cdef const Placement* placement = &self.candidates.placements[answer.placement]
         cdef size_t mark = self.out._size
@@ -189,6 +221,7 @@ cdef class Kernel:
             answer.assigned_count = 0
             answer.treatment = -1
             answer.ai = False
+            answer.bandit = 0
             self.write_fallback(answer, _cause(R_ERROR, CAUSE_NONE, 0))
         return 0
 
@@ -207,8 +240,12 @@ cdef class Kernel:
         view = self.view(anonymous, situation, context, DECIDE)
         self._assign(answer, placement, view, situation)
         passing = self._pass(answer, placement, view, situation.now_ms)
+        if passing:
+            self._ask_models(answer, passing, view)
+            if self._bandit_of[answer.placement] >= 0:
+                return self._play(answer, placement, passing, view)
         for i in range(passing):
-            ai |= self._score(&self._passing[i], view)
+            ai |= self._score(&self._passing[i], self._outputs[i], view)
         for i in range(passing):
             _bring_best_forward(self._passing, i, passing)
             if self._choose(answer, placement, &self._passing[i], view):
@@ -357,23 +394,137 @@ cdef class Kernel:
 
     # Step 5: score.
 
-    cdef bint _score(self, Candidate* candidate, const View* view) except -1:
+    cdef void _ask_models(self, const Answer* answer, uint32_t passing, const View* view) noexcept:
+        """Outputs of the models of the passing candidates."""
+        cdef uint32_t i
+        if self._scored_view != view:
+            self.models.begin()
+            self._scored_view = view
+        for i in range(passing):
+            self._asked[i] = self.candidates.offers[self._passing[i].offer].model
+        self.models.read(<uint32_t>answer.placement, view.values)
+        self.models.outputs(self._asked, passing, view.values, self._outputs)
+
+    cdef bint _score(self, Candidate* candidate, double propensity, const View* view) except -1:
         """Score a candidate; returns whether a model took part."""
         cdef const Offer* offer = &self.candidates.offers[candidate.offer]
-        cdef double propensity = 1.0
-        cdef double context_weight = 1.0
-        cdef uint32_t i
-        if offer.model >= 0:
-            propensity = self.models.propensity(<uint32_t>offer.model, view.values)
-        for i in range(offer.weight_count):
-            if view.literals[offer.weights[i].position]:
-                context_weight = context_weight * offer.weights[i].factor
-        candidate.score = propensity * context_weight * offer.value * offer.lever
+        candidate.score = propensity * self._context_weight(offer, view) * offer.value * offer.lever
         if candidate.score != candidate.score:
             candidate.score = -INFINITY
         if self.scored is not None:
             self.scored.append((candidate.offer, candidate.score))
         return offer.model >= 0
+
+    cdef double _context_weight(self, const Offer* offer, const View* view) noexcept:
+        cdef double weight = 1.0
+        cdef uint32_t i
+        for i in range(offer.weight_count):
+            if view.literals[offer.weights[i].position]:
+                weight = weight * offer.weights[i].factor
+        return weight
+
+    # Steps 5 to 8 where a bandit has arms (docs/decisions/0008-scoring.md).
+
+    cdef int _play(
+        self, Answer* answer, const Placement* placement, uint32_t passing, const View* view
+    ) except -1:
+        """Choose among the passing candidates by a sample of the bandit, or an arm at random, and note with
+        what probability it was to be chosen.
+        """
+        cdef int32_t number = self._bandit_of[answer.placement]
+        cdef const Bandit* bandit = &self.bandits.of_model[number]
+        cdef bytes name = self.document.placements[answer.placement].id.encode()
+        cdef uint64_t draw = draw_of(bandit, self.decision_id.encode(), name)
+        cdef uint64_t low = draw & 0xFFFFFFFF
+        cdef uint32_t arms, i
+        cdef bint ai = False
+        cdef double floor
+        cdef const Candidate* candidate
+        if bandit.dimensions:
+            self.models.vector(<uint32_t>number, self._vector)
+        for i in range(passing):
+            candidate = &self._passing[i]
+            ai |= self.candidates.offers[candidate.offer].model >= 0
+            self._weights[i] = self._context_weight(&self.candidates.offers[candidate.offer], view)
+            self._showable[i] = self._is_showable(answer, placement, candidate, view)
+        arms = self._count_wins(bandit, passing)
+        answer.sample = <uint32_t>(low * bandit.samples >> 32)
+        self._sample_scores(bandit, passing, answer.sample)
+        if self.scored is not None:
+            for i in range(passing):
+                self.scored.append((self._passing[i].offer, self._passing[i].score))
+        answer.explored = arms > 0 and (draw >> 32) * MILLIONTHS >> 32 < bandit.floor
+        if answer.explored:
+            self._bring_arm_forward(bandit, passing, <uint32_t>(low * arms >> 32))
+        for i in range(passing):
+            if not answer.explored:
+                _bring_best_forward(self._passing, i, passing)
+            candidate = &self._passing[i]
+            if self._choose(answer, placement, candidate, view):
+                floor = bandit.floor / <double>MILLIONTHS if arms else 0.0
+                answer.action_probability = (1.0 - floor) * self._wins[candidate.offer] / bandit.samples
+                if bandit.arm_of[candidate.offer] >= 0:
+                    answer.action_probability += floor / arms
+                answer.bandit = <uint32_t>number + 1
+                answer.ai = ai
+                self._take(candidate.offer)
+                return self.write_end(answer)
+        self.write_fallback(answer, self._furthest(answer))
+        return 0
+
+    cdef bint _is_showable(
+        self, Answer* answer, const Placement* placement, const Candidate* candidate, const View* view
+    ) except -1:
+        """Whether step 6 lets a candidate pass, with nothing written."""
+        cdef size_t mark = self.out._size
+        cdef Step step = STEP_EXCLUSIVITY
+        cdef Cause cause = self._try(answer, placement, candidate, view, &step)
+        self.out._size = mark
+        return cause.reason == R_OK
+
+    cdef void _sample_scores(self, const Bandit* bandit, uint32_t passing, uint32_t sample) noexcept:
+        """Scores of the candidates if the arms are worth what the sample says."""
+        cdef uint32_t i
+        cdef int32_t arm
+        cdef double propensity, score
+        cdef const Offer* offer
+        for i in range(passing):
+            offer = &self.candidates.offers[self._passing[i].offer]
+            arm = bandit.arm_of[self._passing[i].offer]
+            propensity = self._outputs[i]
+            if arm >= 0:
+                propensity = arm_value(bandit, <uint32_t>arm, sample, self._vector)
+            score = propensity * self._weights[i] * offer.value * offer.lever
+            self._passing[i].score = score if score == score else -INFINITY
+
+    cdef uint32_t _count_wins(self, const Bandit* bandit, uint32_t passing) noexcept:
+        """Count in `_wins` the samples in which each showable candidate is best; returns showable arms."""
+        cdef uint32_t arms = 0, i, sample
+        cdef int32_t best
+        for i in range(passing):
+            self._wins[self._passing[i].offer] = 0
+            arms += self._showable[i] and bandit.arm_of[self._passing[i].offer] >= 0
+        for sample in range(bandit.samples):
+            self._sample_scores(bandit, passing, sample)
+            best = -1
+            for i in range(passing):
+                if not self._showable[i]:
+                    continue
+                if best < 0 or _order(&self._passing[i], &self._passing[best]) < 0:
+                    best = <int32_t>i
+            if best >= 0:
+                self._wins[self._passing[best].offer] += 1
+        return arms
+
+    cdef void _bring_arm_forward(self, const Bandit* bandit, uint32_t passing, uint32_t arm) noexcept:
+        """Make the showable arm of this number, in the order of offers, the first candidate."""
+        cdef uint32_t i
+        for i in range(passing):
+            if self._showable[i] and bandit.arm_of[self._passing[i].offer] >= 0:
+                if arm == 0:
+                    self._passing[0], self._passing[i] = self._passing[i], self._passing[0]
+                    return
+                arm -= 1
 
     # Steps 6 to 8: arbitration, content, label.
 
@@ -552,6 +703,14 @@ def _deciding(document):
     )
 
 
+def _models_by_placement(document):
+    """By placement, the models of its offers."""
+    return [
+        sorted({document.offers[document.treatments[at].offer].model for at in placement.treatments} - {-1})
+        for placement in document.placements
+    ]
+
+
 def _attributes_used(document, conditions):
     """Indexes of the attributes that one of the conditions, a block or a model reads."""
     used = set()
@@ -560,5 +719,5 @@ def _attributes_used(document, conditions):
         used.add(condition.attribute)
         used |= {argument for op, argument in condition.program if op == bundle.P_ATTRIBUTE}
     used |= {block.attribute for block in document.blocks}
-    used |= {feature.attribute for model in document.models for feature in model.features}
+    used |= {attribute for model in document.models for attribute in bundle.model_attributes(model)}
     return frozenset(used - {-1})

@@ -6,12 +6,13 @@ missing. A rule's row stands once a placement, where a candidate first met it; a
 the reason, the step and the cause.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
 
-from core.bundle import BundleDocument, Guard, Offer, Placement, Treatment
+from core.bundle import BundleDocument, Guard, Offer, Placement, Treatment, model_attributes
 
 ROWS_MAX: Final = 2_000
 MISSING: Final = "missing"
@@ -32,6 +33,7 @@ class Answered(msgspec.Struct, frozen=True):
     consent: tuple[str, str, int] | None
     refused: list[tuple[int, str, str | None, str]]  # (offer, reason, cause, step)
     scores: list[tuple[int, float]]  # (offer, score)
+    bandit: tuple[str, float, bool, int] | None  # (model, action probability, taken at random, sample)
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -130,6 +132,10 @@ class _Walk:
             if step == "4":
                 yield self._refused(number, reason, cause, step)
         yield from self._scores()
+        if self.answered.bandit is not None:
+            model, probability, explored, sample = self.answered.bandit
+            detail = {"offer": self.answered.offer, "action_probability": probability, "sample": sample}
+            yield "bandit", model, "explored" if explored else "drawn", detail
         yield from self._tag_guards()
         for number, reason, cause, step in self.answered.refused:
             if step.startswith("6"):
@@ -203,7 +209,9 @@ class _Walk:
             if offer.model >= 0:
                 model = self.document.models[offer.model]
                 detail["model"] = model.id
-                detail |= self._named([feature.attribute for feature in model.features])
+                parts = [self.document.models[part] for part in (model.treated, model.control) if part >= 0]
+                read = itertools.chain.from_iterable(map(model_attributes, (model, *parts)))
+                detail |= self._named(list(read))
             for rule, factor in offer.weights:
                 yield "weight", offer.id, self.seen.verdicts[rule], {"factor": factor, **self._values(rule)}
             yield "score", offer.id, "true", detail

@@ -1,5 +1,7 @@
 """Authoring: the catalogue as people write it, and its faults."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from core.authoring.faults import (
@@ -52,7 +54,7 @@ class Catalogue(msgspec.Struct, kw_only=True):
 
     `faults` are those of the form, found while reading; the compiler reports them with its own. What has
     such a fault is left out of the lists and its id kept in `malformed` by kind, so that references to it
-    are not faults as well. `unread`: some file could not be read at all.
+    are not faults as well. `unread`: some file could not be read at all. `artifacts`: model files by path.
     """
 
     governance: Governance | None = None
@@ -72,6 +74,7 @@ class Catalogue(msgspec.Struct, kw_only=True):
     events: list[Event] = []
     templates: list[Template] = []
     journeys: list[Journey] = []
+    artifacts: Mapping[str, str] = {}
     places: Places = NoPlaces()
     faults: list[Fault] = []
     malformed: dict[str, set[str]] = {}

@@ -87,6 +87,10 @@ class Faults:
         """Add a fault inside a text value, such as an expression."""
         self._add(self.places.locate_inside(path, line, column), expected, got)
 
+    def add_at(self, file: str, line: int, expected: str, got: str) -> None:
+        """Add a fault of a file that is not part of the tree of values, such as a model's."""
+        self._add(Place(file, line, 0, "$"), expected, got)
+
     def _add(self, place: Place, expected: str, got: str) -> None:
         self.count += 1
         if self.count <= FAULTS_MAX:

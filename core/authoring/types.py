@@ -17,6 +17,8 @@ DURATION_PATTERN: Final = "^[0-9]{1,15}(ms|s|m|h|d)$"
 TIMESTAMP_PATTERN: Final = (
     "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$"
 )
+#: Model files lie in the folder `models` of a catalogue: `.txt` of LightGBM, `.json` of XGBoost.
+ARTIFACT_PATTERN: Final = "^models/(?!.*\\.\\.)[A-Za-z0-9_][A-Za-z0-9_./ -]{0,180}\\.(txt|json)$"
 EXPRESSION_LENGTH_MAX: Final = 4_096
 TEXT_LENGTH_MAX: Final = 2_048
 TEMPLATE_LENGTH_MAX: Final = 256 * 1024
@@ -26,6 +28,10 @@ EXITS_MAX: Final = 32
 PRIORITY_MAX: Final = 1_000_000
 WEIGHT_MAX: Final = 1_000_000
 CAP_MAX: Final = 1_000_000
+CATEGORIES_MAX: Final = 65_536
+POINTS_MAX: Final = 1_024
+ARMS_MAX: Final = 1_024
+DIMENSIONS_MAX: Final = 64
 
 
 def _text(pattern: str, description: str) -> msgspec.Meta:
@@ -51,6 +57,7 @@ Locale = Annotated[
 ]
 TimeScale = Annotated[float, msgspec.Meta(gt=0.0, le=1e6)]
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0, description="a share of all, from 0 to 1")]
+PosteriorCount = Annotated[float, msgspec.Meta(ge=0.01, le=1e9)]
 Text = Annotated[str, msgspec.Meta(max_length=TEXT_LENGTH_MAX)]
 Path = Annotated[
     str, msgspec.Meta(min_length=1, max_length=256, description="a dotted path, such as product.category")
@@ -62,6 +69,10 @@ AttributeName = Annotated[
         "an attribute as in expressions: profile.ID or context.ID",
     ),
 ]
+ArtifactPath = Annotated[
+    str, _text(ARTIFACT_PATTERN, "a file of the catalogue such as models/churn.txt or models/churn.json")
+]
+ArtifactFeature = Annotated[str, msgspec.Meta(min_length=1, max_length=256, description="a feature's name")]
 ReadableName = Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
 
 Role = Literal["owner", "editor", "approver", "publisher", "legal"]
@@ -303,17 +314,73 @@ class Feature(_Authored, kw_only=True, frozen=True):
     """One term of a model. A string attribute needs `equals`."""
 
     attribute: AttributeName
-    weight: float
+    weight: float = 1.0
     missing: float = 0.0
     equals: Text | None = None
 
 
-class Model(_Owned, kw_only=True, frozen=True):
-    """intercept + sum of weight * feature; `logistic` puts that through the logistic function."""
+class Input(_Authored, kw_only=True, frozen=True):
+    """What a model file's feature is. A string attribute needs `categories`: its number is the place of its
+    value in them, and a value that is not there counts as missing."""
 
-    kind: Literal["linear", "logistic"]
+    attribute: AttributeName
+    categories: Annotated[list[Text], msgspec.Meta(max_length=CATEGORIES_MAX)] = []
+
+
+class Platt(_Authored, kw_only=True, frozen=True):
+    """1 / (1 + exp(a * s + b)), of the model's output s; a is below 0 where more is better."""
+
+    a: float
+    b: float
+
+
+class Isotonic(_Authored, kw_only=True, frozen=True):
+    """The line through points: x ascending, y never falling; beyond the ends as at the ends."""
+
+    x: Annotated[list[float], msgspec.Meta(min_length=1, max_length=POINTS_MAX)]
+    y: Annotated[list[float], msgspec.Meta(min_length=1, max_length=POINTS_MAX)]
+
+
+class Calibration(_Authored, kw_only=True, frozen=True):
+    """What a model's output goes through at the end: one of the two."""
+
+    platt: Platt | None = None
+    isotonic: Isotonic | None = None
+
+
+class Arm(_Authored, kw_only=True, frozen=True):
+    """What is known of an offer: `alpha` and `beta` of a Beta distribution, `mean` and `deviation` of a
+    Gaussian one, or for linucb `weights` and the `inverse` of its matrix."""
+
+    alpha: PosteriorCount | None = None
+    beta: PosteriorCount | None = None
+    mean: float | None = None
+    deviation: float | None = None
+    weights: Annotated[list[float], msgspec.Meta(max_length=DIMENSIONS_MAX)] | None = None
+    inverse: Annotated[list[list[float]], msgspec.Meta(max_length=DIMENSIONS_MAX)] | None = None
+
+
+class Model(_Owned, kw_only=True, frozen=True):
+    """`linear`: intercept + sum of weight * feature; `logistic` puts that through the logistic function.
+    `trees`: a LightGBM or XGBoost file of the catalogue (`artifact`), whose features are told in `inputs`;
+    `link` is the file's own unless given. `uplift`: the output of `treated` less that of `control`. `bandit`:
+    a draw of what is known of each offer (`arms`, else `prior`), or for linucb the upper end of it, `width`
+    deviations up; a share `floor` of decisions takes one of its offers at random."""
+
+    kind: Literal["linear", "logistic", "trees", "uplift", "bandit"]
     intercept: float = 0.0
     features: Annotated[list[Feature], msgspec.Meta(max_length=4_096)] = []
+    artifact: ArtifactPath | None = None
+    inputs: Annotated[dict[ArtifactFeature, AttributeName | Input], msgspec.Meta(max_length=4_096)] = {}
+    link: Literal["raw", "logistic", "exp"] | None = None
+    treated: Id | None = None
+    control: Id | None = None
+    policy: Literal["thompson", "linucb"] | None = None
+    floor: Share | None = None
+    width: Annotated[float, msgspec.Meta(ge=0.0, le=1e6)] | None = None
+    arms: Annotated[dict[Id, Arm], msgspec.Meta(max_length=ARMS_MAX)] = {}
+    prior: Arm | None = None
+    calibration: Calibration | None = None
 
 
 class Event(_Authored, kw_only=True, frozen=True):

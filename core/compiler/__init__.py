@@ -20,10 +20,10 @@ from core.compiler.experiments import compile_experiments, compile_holdouts
 from core.compiler.expressions import Rules, compile_expressions
 from core.compiler.governance import check_governance
 from core.compiler.layout import PURPOSE_FINGERPRINT, Layout, Slots
+from core.compiler.models import compile_models
 from core.compiler.offers import (
     compile_caps,
     compile_guards,
-    compile_models,
     compile_offers,
     compile_treatments,
     place_treatments,

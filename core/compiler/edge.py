@@ -53,6 +53,18 @@ def _uses(
             (document.blocks[block].attribute,),
         )
     for model in sorted({offer.model for offer in offers} - {-1}):
-        path = work.paths["models"][document.models[model].id]
-        for number, feature in enumerate(document.models[model].features):
-            yield (*path, "features", number, "attribute"), (feature.attribute,)
+        yield from _model_uses(work, document, model)
+
+
+def _model_uses(
+    work: Work, document: bundle.BundleDocument, index: int
+) -> Iterator[tuple[Path, Iterable[int]]]:
+    """The attributes of a model, and of those whose difference it is."""
+    model = document.models[index]
+    path = work.paths["models"][model.id]
+    for number, feature in enumerate(model.features):
+        yield (*path, "features", number, "attribute"), (feature.attribute,)
+    if model.trees is not None:
+        yield (*path, "inputs"), [one.attribute for one in model.trees.inputs]
+    for part in {model.treated, model.control} - {-1}:
+        yield from _model_uses(work, document, part)

@@ -1,14 +1,11 @@
-"""Offers with their treatments, the rules and caps that apply to each, and models."""
+"""Offers with their treatments, and the rules and caps that apply to each."""
 
-import math
 from collections.abc import Iterator
 from typing import Final
 
 from core import bundle
 from core.authoring import Path, shown
-from core.authoring.types import AppliesTo, Cap, Feature, Model, Offer, Rule
-from core.cel.typed import TYPE_NAMES
-from core.compiler.attributes import Attributes
+from core.authoring.types import AppliesTo, Cap, Offer, Rule
 from core.compiler.content import slot_blocks
 from core.compiler.expressions import Rules
 from core.compiler.scopes import ScopeIndex, check_scope
@@ -25,7 +22,6 @@ KINDS: Final[dict[str, int]] = {
     "exclusion": bundle.EXCLUSION,
     "brand_safety": bundle.BRAND_SAFETY,
 }
-FEATURES: Final = frozenset({bundle.BOOL, bundle.INT, bundle.FLOAT})
 
 
 def compile_offers(work: Work, rules: Rules) -> list[bundle.Offer]:
@@ -191,37 +187,3 @@ def place_treatments(
 def _with_treatments(placement: bundle.Placement, treatments: list[int]) -> bundle.Placement:
     values = {name: getattr(placement, name) for name in placement.__struct_fields__}
     return bundle.Placement(**{**values, "treatments": treatments})
-
-
-def compile_models(work: Work, attributes: Attributes) -> list[bundle.Model]:
-    """The models in id order."""
-    return [_model(work, attributes, path, model) for path, model in work.ordered("models")]
-
-
-def _model(work: Work, attributes: Attributes, path: Path, model: Model) -> bundle.Model:
-    kind = bundle.MODEL_LINEAR if model.kind == "linear" else bundle.MODEL_LOGISTIC
-    _finite(work, (*path, "intercept"), model.intercept)
-    features = [
-        _feature(work, attributes, (*path, "features", at), feature)
-        for at, feature in enumerate(model.features)
-    ]
-    return bundle.Model(model.id, kind, model.intercept, features)
-
-
-def _feature(work: Work, attributes: Attributes, path: Path, feature: Feature) -> bundle.Feature:
-    _finite(work, (*path, "weight"), feature.weight)
-    _finite(work, (*path, "missing"), feature.missing)
-    found = attributes.find(work, feature.attribute, (*path, "attribute"))
-    if found >= 0:
-        kind = attributes.items[found].type
-        if feature.equals is None and kind not in FEATURES:
-            expected = "bool, int or float, or a string with `equals`"
-            work.faults.add((*path, "attribute"), expected, f"{feature.attribute} of type {TYPE_NAMES[kind]}")
-        elif feature.equals is not None and kind != bundle.STRING:
-            work.faults.add((*path, "equals"), "`equals` with a string attribute only", TYPE_NAMES[kind])
-    return bundle.Feature(found, feature.weight, feature.missing, feature.equals)
-
-
-def _finite(work: Work, path: Path, value: float) -> None:
-    if not math.isfinite(value):
-        work.faults.add(path, "a finite number", str(value))

@@ -1,10 +1,12 @@
 """`onevoice validate`: what is wrong with a catalogue, without a hub."""
 
 import argparse
+import re
 from pathlib import Path
 from typing import Final
 
 from core.authoring import CatalogueError, Fault
+from core.authoring.types import ARTIFACT_PATTERN
 from core.decide import Engine
 from hub.checks import CATALOGUE_CHECKS
 from hub.cli.arguments import json_option
@@ -26,7 +28,10 @@ def add(commands: Commands) -> None:
         help="check a catalogue folder and print every fault (no hub needed)",
     )
     parser.add_argument(
-        "folder", type=Path, metavar="DIR", help="folder with .yaml files, searched with all below it"
+        "folder",
+        type=Path,
+        metavar="DIR",
+        help="folder with .yaml files, searched with all below it; model files lie in its folder models",
     )
     parser.set_defaults(run=validate)
 
@@ -56,6 +61,11 @@ def read_files(folder: Path) -> dict[str, str]:
     if not folder.is_dir():
         raise UsageError(f"{folder}: expected a folder with {' or '.join(SUFFIXES)} files")
     paths = sorted(path for path in folder.rglob("*") if path.suffix in SUFFIXES and path.is_file())
+    paths += sorted(
+        path
+        for path in folder.glob("models/**/*")
+        if re.fullmatch(ARTIFACT_PATTERN, path.relative_to(folder).as_posix()) and path.is_file()
+    )
     if not 0 < len(paths) <= FILES_MAX:
         raise UsageError(
             f"{folder}: expected 1 to {FILES_MAX} {' or '.join(SUFFIXES)} files, got {len(paths)}"

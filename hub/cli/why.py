@@ -147,12 +147,19 @@ def _placement_lines(placement: dict[str, Any]) -> Iterator[str]:
         yield f"    experiment {experiment['id']}: variant {experiment['variant']}"
     if placement["ai"]:
         yield "    a model had a part in it"
+    if placement.get("bandit"):
+        yield f"    {_bandit(placement['bandit'])}"
     for refused in placement["refused"]:
         cause = f" by {refused['cause']}" if refused["cause"] is not None else ""
         yield f"    refused {refused['offer']}: {refused['reason']}{cause} (at {STEPS[refused['step']]})"
     more = placement["refused_count"] - len(placement["refused"])
     if more > 0:
         yield f"    and {more} more refused"
+
+
+def _bandit(bandit: dict[str, Any]) -> str:
+    how = "at random" if bandit["explored"] else "by a draw"
+    return f"chosen {how} of {bandit['model']}, with probability {bandit['action_probability']:.4g}"
 
 
 def _consent(consent: dict[str, Any] | None) -> str:

@@ -15,7 +15,7 @@ import msgspec
 
 from core.authoring import Catalogue, Fault, Path, Place, render_path
 from core.authoring.faults import FAULTS_MAX
-from core.authoring.types import LIST_KINDS, CatalogueFile
+from core.authoring.types import ARTIFACT_PATTERN, LIST_KINDS, CatalogueFile
 from hub.decisioning.forms import BAD, VALUES_MAX, Forms, TooManyValuesError, described
 from hub.decisioning.yaml_nodes import ListNode, MapNode, Node, ScalarNode, YamlError, compose
 
@@ -25,6 +25,7 @@ CATALOGUE_LENGTH_MAX: Final = 32 * 1024 * 1024
 ENDINGS: Final = (".yaml", ".yml")
 SCHEMA_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
+_ARTIFACT: Final = re.compile(ARTIFACT_PATTERN)
 _KINDS: Final[dict[str, Any]] = {field.name: field.type for field in msgspec.structs.fields(CatalogueFile)}
 #: An anchor before a scalar, which is where YAML says that the scalar begins.
 _ANCHOR: Final = re.compile(r"&\S+\s+")
@@ -165,6 +166,7 @@ class _Reader:
         self._lists: dict[str, list[Any]] = {kind: [] for kind in LIST_KINDS}
         self._singles: dict[str, Any] = {}
         self._malformed: dict[str, set[str]] = {}
+        self._artifacts: dict[str, str] = {}
         self._faults: list[Fault] = []
         self._unread = False
         self._file = ""
@@ -192,12 +194,20 @@ class _Reader:
         text = self._files[name]
         if self._unread and not self._faults[0].file:
             return  # the whole is too large already
-        if not name.endswith(ENDINGS):
+        if _ARTIFACT.fullmatch(name):
+            self._read_artifact(name, text)
+        elif not name.endswith(ENDINGS):
             self._refuse_file(name, f"a file name that ends in {' or '.join(ENDINGS)}", name)
         elif len(text) > FILE_LENGTH_MAX:
             self._refuse_file(name, f"a file of at most {FILE_LENGTH_MAX} characters", str(len(text)))
         else:
             self._read_text(name, text)
+
+    def _read_artifact(self, name: str, text: str) -> None:
+        """Keep a model's file as it is: the compiler reads it."""
+        if len(text) > FILE_LENGTH_MAX:
+            self._refuse_file(name, f"a file of at most {FILE_LENGTH_MAX} characters", str(len(text)))
+        self._artifacts[name] = text
 
     def _read_text(self, name: str, text: str) -> None:
         try:
@@ -258,6 +268,7 @@ class _Reader:
         read: dict[str, Any] = {**self._lists, **singles}
         return Catalogue(
             **read,
+            artifacts=self._artifacts,
             places=self._places,
             faults=self._faults,
             malformed=self._malformed,

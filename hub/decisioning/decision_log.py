@@ -1,6 +1,7 @@
 """The hub's own rows of the decision log: buffered, written each second, bounded, drops counted."""
 
 import asyncio
+import itertools
 from typing import Any, Final
 
 import msgspec
@@ -81,10 +82,14 @@ def named_row(packed: bytes, node: str) -> dict[str, Any]:
 
 
 def _named_placement(values: list[Any]) -> dict[str, Any]:
-    row = dict(zip(LOG_PLACEMENT_FIELDS, values, strict=True))
+    # A row of an earlier version ends earlier.
+    row = dict(itertools.zip_longest(LOG_PLACEMENT_FIELDS, values))
     row["experiments"] = [{"id": name, "variant": variant} for name, variant in row["experiments"]]
     if row["consent"] is not None:
         row["consent"] = dict(zip(("purpose", "state", "at_ms"), row["consent"], strict=True))
+    if row["bandit"] is not None:
+        names = ("model", "action_probability", "explored", "sample")
+        row["bandit"] = dict(zip(names, row["bandit"], strict=True))
     names = ("offer", "reason", "cause", "step")
     row["refused"] = [dict(zip(names, refused, strict=True)) for refused in row["refused"]]
     return row

@@ -1,6 +1,7 @@
 """The engine's check of a bundle: hostile bytes are an error with its place, never a crash."""
 
 import random
+import struct
 import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
@@ -28,6 +29,32 @@ from tests.core.sketch import (
     string_slot,
     strings_slot,
 )
+
+
+def special_models(number: int, text: int) -> list[b.Model]:
+    """Trees with every list in them, the difference of two models, and a bandit."""
+    trees = b.Trees(
+        library=b.LIGHTGBM,
+        base=0.25,
+        link=b.LINK_LOGISTIC,
+        scale=1.0,
+        inputs=[b.TreeInput(number), b.TreeInput(text, ["Ulm", "Bonn"])],
+        columns=[b.TreeColumn(2, 0, 1, 1, True), b.TreeColumn(0, 1, 1, 0, False)],
+        leaf_counts=[3, 2],
+        leaves=struct.pack("<5d", 1, 2, 3, 4, 5),
+        thresholds=struct.pack("<2d", 1, 2),
+        words=struct.pack("<6I", 0, 0, 1, 0, 1, 0),
+        keeps=struct.pack("<6Q", *(2**64 - 1 - cleared for cleared in (1, 3, 1, 1, 1, 3))),
+        sets=struct.pack("<2I", 0, 1),
+        bits=struct.pack("<I", 2),
+    )
+    draws = struct.pack("<4d", 0.1, 0.9, 0.4, 0.5)
+    bandit = b.Bandit(500_000, 2, [2, 3], draws)
+    return [
+        b.Model("trees", b.MODEL_TREES, 0.0, [], trees, b.Calibration(0.0, 0.0, [0.0, 1.0], [0.1, 0.2])),
+        b.Model("uplift", b.MODEL_UPLIFT, 0.0, [], None, b.Calibration(-1.0, 0.5), 1, 0),
+        b.Model("bandit", b.MODEL_BANDIT, 0.0, [], None, None, -1, -1, bandit),
+    ]
 
 
 def rich() -> Sketch:
@@ -58,6 +85,7 @@ def rich() -> Sketch:
             "m", b.MODEL_LOGISTIC, 0.1, [b.Feature(orders, 0.5, 0.0, None), b.Feature(city, 1.0, 0.0, "Ulm")]
         )
     )
+    sketch.models += special_models(orders, city)
     sketch.placement()
     sketch.placement("second", purpose=-1, slots=[("title", b.SLOT_TEXT), ("link", b.SLOT_URL)])
     tagged = sketch.block("tagged", "Wine", tags=["alcohol"])
@@ -71,7 +99,7 @@ def rich() -> Sketch:
         offer = sketch.offer(
             f"offer-{i}",
             eligibility=rules[i] if i else -1,
-            model=0 if i % 2 else -1,
+            model=(1, 2, 3, 3)[i],
             weights=[(rules[5], 1.5)],
             exclusive_group=i // 2,
         )
@@ -347,7 +375,7 @@ def program(*steps: tuple[int, Any]) -> Change:
         (change("offers", 0, id="z"), "$.offers"),
         (change("offers", 0, value=float("nan")), "$.offers[0].value"),
         (change("offers", 0, eligibility=9), "$.offers[0].eligibility"),
-        (change("offers", 0, model=1), "$.offers[0].model"),
+        (change("offers", 0, model=4), "$.offers[0].model"),
         (change("offers", 0, exclusive_group=4), "$.offers[0].exclusive_group"),
         (change("offers", 0, weights=[(9, 1.0)]), "$.offers[0].weights"),
         (change("blocks", 0, value=None), "$.blocks[0].value"),
@@ -369,6 +397,23 @@ def program(*steps: tuple[int, Any]) -> Change:
         (change("models", 0, intercept=float("inf")), "$.models[0].intercept"),
         (change("models", 0, features=[b.Feature(2, 1.0, 0.0, None)]), "$.models[0].features[0].attribute"),
         (change("models", 0, features=[b.Feature(0, 1.0, 0.0, "x")]), "$.models[0].features[0].attribute"),
+        (change("models", 0, kind=5), "$.models[0].kind"),
+        (change("models", 0, kind=b.MODEL_TREES), "$.models[0].trees"),
+        (change("models", 0, treated=0), "$.models[0].treated"),
+        (change("models", 2, treated=2), "$.models[2].treated"),
+        (change("models", 2, control=9), "$.models[2].control"),
+        (change("models", 1, calibration=b.Calibration(0, 0, [1, 0], [0, 0])), "$.models[1].calibration.x"),
+        (change("models", 1, calibration=b.Calibration(0.0, 0.0, [1.0], [])), "$.models[1].calibration.y"),
+        (change("models", 1, calibration=b.Calibration(float("nan"), 0.0)), "$.models[1].calibration"),
+        (change("models", 3, bandit=None), "$.models[3].bandit"),
+        (change("models", 3, bandit=b.Bandit(0, 2, [2, 9], bytes(32))), "$.models[3].bandit.arms"),
+        (change("models", 3, bandit=b.Bandit(0, 2, [2, 3], bytes(24))), "$.models[3].bandit.draws"),
+        (change("models", 3, bandit=b.Bandit(0, 0, [2, 3], b"")), "$.models[3].bandit.samples"),
+        (change("models", 3, bandit=b.Bandit(10**7, 1, [2, 3], bytes(16))), "$.models[3].bandit.floor"),
+        (
+            change("models", 3, bandit=b.Bandit(0, 1, [2, 3], b"", 1.0, bytes(8), bytes(16))),
+            "$.models[3].bandit.weights",
+        ),
         (messages(time_scale=0.0), "$.outbound.time_scale"),
         (messages(time_scale=float("nan")), "$.outbound.time_scale"),
         (messages(translations={"gone": {}}), "$.outbound.translations"),
@@ -449,7 +494,7 @@ def test_as_many_candidates_as_allowed() -> None:
         record(), (), Request("d", ("home.hero",), {}, UNIT_KEY), NOW
     )
     assert decision.reasons == ("no_content",)
-    assert decision.log_row()[-1][0][-1] == CANDIDATES_MAX
+    assert decision.log_row()[-1][0][-2] == CANDIDATES_MAX
     sketch.treatment(sketch.offer("p"), blocks=[missing])
     with pytest.raises(BundleError, match="1024"):
         Engine(sketch.content(), 1)

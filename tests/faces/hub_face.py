@@ -42,7 +42,7 @@ class HubFace:
             with self._store.writing() as connection:
                 _remove(connection, self._present)
             # The slots are those that this hub gives out, so the bytes of the bundle are its own.
-            revision = self._running.publish({"catalogue.yaml": _yaml(catalogue)}, OWNER)
+            revision = self._running.publish(_files(catalogue), OWNER)
             content = self._content_of(revision)
             self._present = [case for case in self._cases if case.vector.catalogue == catalogue]
             with self._store.writing() as connection:
@@ -89,6 +89,12 @@ def folded(vector: Vector) -> VectorProfile | None:
             return None
         profile = VectorProfile([], vector.unit_key, 0, vector.now_ms, {})
     return replace(profile, events=[*profile.events, *vector.overlay])
+
+
+def _files(catalogue: Json) -> dict[str, str]:
+    """The catalogue as people write it: its model files beside it."""
+    written = {name: value for name, value in catalogue.items() if name != "artifacts"}
+    return {"catalogue.yaml": _yaml(written), **catalogue.get("artifacts", {})}
 
 
 def _yaml(catalogue: Json) -> str:

@@ -60,6 +60,7 @@ class Catalogue:
         self.placements = _by_id(authored, "placements")
         self.offers = _by_id(authored, "offers")
         self.models = _by_id(authored, "models")
+        self.artifacts: Mapping[str, str] = authored.get("artifacts", {})
         self.rules = _by_id(authored, "rules")
         self.caps = _by_id(authored, "caps")
         self.experiments = _by_id(authored, "experiments")

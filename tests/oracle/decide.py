@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from core.reasons import REASONS
-from tests.oracle import content, fold
+from tests.oracle import bandits, content, fold
 from tests.oracle.catalogue import (
     Catalogue,
     applies,
@@ -60,6 +60,7 @@ class Answer:
     ai: bool = False
     experiments: list[dict[str, str]] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
+    bandit: tuple[str, float, bool, int] | None = None
 
     def __post_init__(self) -> None:
         assert self.reason in REASONS
@@ -238,6 +239,27 @@ class _Decider:
         return None
 
 
+@dataclass(frozen=True)
+class _Played:
+    """How a bandit chooses: candidates in the order in which they are tried."""
+
+    model: Mapping[str, Any]
+    ranked: list[Candidate]
+    explored: bool
+    sample: int
+    wins: Mapping[str, int]
+    arms: Sequence[str]
+
+    def told(self, chosen: Candidate) -> tuple[str, float, bool, int]:
+        """Model, action probability, whether taken at random, sample."""
+        floor = share(self.model["floor"]) / MILLION if self.arms else 0.0
+        won = self.wins.get(chosen.offer["id"], 0)
+        probability = (1.0 - floor) * won / bandits.samples_of(self.model)
+        if chosen.offer["id"] in self.arms:
+            probability = probability + floor / len(self.arms)
+        return self.model["id"], probability, self.explored, self.sample
+
+
 class _Placement:
     """Steps 3 to 8 for one placement."""
 
@@ -263,13 +285,48 @@ class _Placement:
         # A later experiment's block wins over an earlier one's, and both over the treatment's own.
         overrides = [variant.get("blocks") or {} for _, variant in reversed(assigned)]
 
-        scores = {c.offer["id"]: score(self.catalogue, c.offer, self.view) for c in candidates}
         ai = any(candidate.offer.get("model") for candidate in candidates)
-        for candidate in sorted(candidates, key=lambda c: (-scores[c.offer["id"]], *c.rank)):
+        played = self._play(candidates, overrides)
+        ranked = played.ranked if played else self._ranked(candidates)
+        for candidate in ranked:
             blocks = self._content_unless_refused(candidate, overrides)
             if blocks is not None:
-                return self._chosen(candidate, blocks, ai, experiments)
+                answer = self._chosen(candidate, blocks, ai, experiments)
+                answer.bandit = played.told(candidate) if played else None
+                return answer
         return self._fallback(experiments)
+
+    def _ranked(self, candidates: Sequence[Candidate], sample: int = 0) -> list[Candidate]:
+        scores = {c.offer["id"]: score(self.catalogue, c.offer, self.view, sample) for c in candidates}
+        return sorted(candidates, key=lambda c: (-scores[c.offer["id"]], *c.rank))
+
+    def _play(self, candidates: list[Candidate], overrides: list[Mapping[str, str]]) -> "_Played | None":
+        """Where a bandit has arms at this placement: what it takes first, and how likely each was (0008)."""
+        model = self._bandit()
+        if model is None or not candidates:
+            return None
+        refused = list(self.refused)
+        showable = [c for c in candidates if self._content_unless_refused(c, overrides) is not None]
+        self.refused = refused
+        arms = [c for c in showable if c.offer.get("model") == model["id"]]
+        samples = bandits.samples_of(model)
+        wins: dict[str, int] = {}
+        for sample in range(samples if showable else 0):
+            best = self._ranked(showable, sample)[0].offer["id"]
+            wins[best] = wins.get(best, 0) + 1
+        bucket_drawn, low = bandits.decision_draw(self.decider.request.decision_id, self.id, model["id"])
+        ranked = self._ranked(candidates, low * samples >> 32)
+        explored = bool(arms) and bucket_drawn < share(model["floor"])
+        if explored:
+            ranked = [arms[low * len(arms) >> 32]]
+        return _Played(model, ranked, explored, low * samples >> 32, wins, [c.offer["id"] for c in arms])
+
+    def _bandit(self) -> Mapping[str, Any] | None:
+        for candidate in list(self._candidates()):
+            model = self.catalogue.models.get(candidate.offer.get("model") or "")
+            if model and model["kind"] == "bandit":
+                return model
+        return None
 
     def _candidates(self) -> Iterator[Candidate]:
         for offer in self.catalogue.offers.values():

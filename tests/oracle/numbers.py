@@ -39,6 +39,18 @@ def exp(x: float) -> float:
         return math.inf
 
 
+def log(x: float) -> float:
+    """The definition's own logarithm of a positive number (0008, "Draws")."""
+    m, e = math.frexp(x)
+    if m < 0.7071067811865476:
+        m, e = 2.0 * m, e - 1
+    s = (m - 1.0) / (m + 1.0)
+    p = 0.0
+    for n in range(23, 0, -2):
+        p = p * (s * s) + 1.0 / n
+    return 2.0 * s * p + e * LN2
+
+
 def decay(granules: int, granularity_ms: int, half_life_ms: int) -> float:
     """What remains of a bucket `granules` old."""
     return exp(float(-(granules * granularity_ms)) * LN2 / float(half_life_ms))

@@ -116,13 +116,16 @@ def expression_of(row: Json, catalogue: Json) -> str | None:
 
 
 def logged(decision: CoreDecision) -> dict[str, Any]:
-    """By placement: the cause, and the refusals."""
+    """By placement: the cause, the refusals, and how a bandit chose."""
     row = dict(zip(LOG_FIELDS, decision.log_row(), strict=True))
     assert row["now_ms"] == NOW_MS
     answers = [dict(zip(LOG_PLACEMENT_FIELDS, values, strict=True)) for values in row["placements"]]
     for answer in answers:
         assert answer["refused_count"] == len(answer["refused"]) <= REFUSED_LOGGED_MAX
-    return {answer["placement"]: (answer["cause"] or "", sorted(answer["refused"])) for answer in answers}
+    return {
+        answer["placement"]: (answer["cause"] or "", sorted(answer["refused"]), answer["bandit"])
+        for answer in answers
+    }
 
 
 def refusals_and_causes(expected: Decision) -> dict[str, Any]:
@@ -130,6 +133,7 @@ def refusals_and_causes(expected: Decision) -> dict[str, Any]:
         placement: (
             answer.cause,
             sorted((one.offer, one.reason, one.cause, one.step) for one in answer.refused),
+            answer.bandit,
         )
         for placement, answer in expected.answers.items()
     }

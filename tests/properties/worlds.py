@@ -6,9 +6,11 @@ from hypothesis import strategies as st
 
 from tests.properties.chance import Chance, Draw
 from tests.properties.expressions import condition
+from tests.properties.forests import lightgbm_text
 from tests.properties.histories import NOW_MS, consent, moment
 from tests.vectors.load import Json, Vector, VectorProfile, with_owners
 
+ARTIFACT: Final = "models/random.txt"
 PURPOSES: Final = ["personalization", "ads", "recommendations"]
 PLACEMENTS: Final = ["home", "banner", "notice", "mail"]
 TAGS: Final = ["red", "green", "blue"]
@@ -64,7 +66,14 @@ def catalogue(chance: Chance) -> Json:
             "placements": placed,
             "blocks": shown,
             "offers": offered,
-            "models": [model(chance, name) for name in ("model-1", "model-2")],
+            "models": [
+                model(chance, "model-1"),
+                model(chance, "model-2"),
+                trees(chance),
+                bandit(chance, offered),
+                {"id": "uplift", "kind": "uplift", "treated": "model-3", "control": "model-1"},
+            ],
+            "artifacts": {ARTIFACT: lightgbm_text(chance)},
             "rules": [rule(chance, f"rule-{i}", names) for i in range(chance.whole(0, 3))],
             "caps": [cap(chance, f"cap-{i}", names) for i in range(chance.whole(0, 3))],
             "layers": [{"id": "layer", "salt": chance.pick([None, "other"])}],
@@ -171,7 +180,7 @@ def offer(chance: Chance, name: str, placed: list[Json], shown: list[Json]) -> J
         "priority": chance.whole(-1, 1),
         "value": chance.pick([1.0, 1.0, 0.0, 2.5, 1e12]),
         "lever": chance.pick([1.0, 1.0, 0.3, 0.0]),
-        "model": chance.pick([None, None, "model-1", "model-2"]),
+        "model": chance.pick([None, None, "model-1", "model-2", "model-3", "uplift", "bandit", "bandit"]),
         "exclusive_group": chance.pick([None, None, "one", "two"]),
         "eligibility": condition(chance, NAMES, SEGMENTS, depth=2) if chance.flag() else None,
         "weights": [weight(chance) for _ in range(chance.whole(0, 2))],
@@ -237,7 +246,55 @@ def model(chance: Chance, name: str) -> Json:
         equals = chance.pick(["gold", "none"])
         features.append({"attribute": "profile.tier", "equals": equals, "weight": chance.pick(NUMBERS)})
     kind = chance.pick(["linear", "logistic"])
-    return {"id": name, "kind": kind, "intercept": chance.pick(NUMBERS), "features": features}
+    found: Json = {"id": name, "kind": kind, "intercept": chance.pick(NUMBERS), "features": features}
+    return {**found, "calibration": calibration(chance)}
+
+
+def trees(chance: Chance) -> Json:
+    text = {"tier": ["abc", "gold", "none"], "country": ["DE", "abc", "FR"]}
+    inputs: Json = {
+        name: f"{scope}.{name}"
+        for scope, names in (("profile", ["age", "views", "risk", "vip"]), ("context", ["temperature"]))
+        for name in names
+    }
+    for scope, name in (("profile", "tier"), ("context", "country")):
+        inputs[name] = {"attribute": f"{scope}.{name}", "categories": chance.some(text[name], least=1)}
+    link = chance.pick([None, "raw", "logistic", "exp"])
+    found: Json = {"id": "model-3", "kind": "trees", "artifact": ARTIFACT, "inputs": inputs, "link": link}
+    return {**found, "calibration": calibration(chance)}
+
+
+def bandit(chance: Chance, offered: list[Json]) -> Json:
+    """Arms of every kind; for some only what is known of none."""
+    own = [one["id"] for one in offered if one["model"] == "bandit"]
+    found: Json = {"id": "bandit", "kind": "bandit", "floor": chance.pick(SHARES)}
+    if chance.flag():
+        kinds = [{"alpha": 0.5, "beta": 2}, {"alpha": 30.5, "beta": 10}, {"mean": 0.5, "deviation": 2.5}]
+        arms = {name: chance.pick(kinds) for name in chance.some(own)}
+        return {**found, "policy": "thompson", "prior": chance.pick(kinds), "arms": arms}
+    attribute = chance.pick(["profile.vip", "profile.age", "profile.risk"])
+    features = [{"attribute": attribute, "weight": chance.pick(NUMBERS)}]
+    known = {"weights": [0.5, chance.pick(NUMBERS)], "inverse": [[1, 0.25], [0.25, chance.pick([2.0, -3.0])]]}
+    return {
+        **found,
+        "policy": "linucb",
+        "width": chance.pick([None, 0.0, 2.5]),
+        "intercept": 1.0,
+        "features": features,
+        "prior": {"weights": [0.25, 1e-3], "inverse": [[1.0, 0.0], [0.0, 1.0]]},
+        "arms": dict.fromkeys(chance.some(own), known),
+    }
+
+
+def calibration(chance: Chance) -> Json | None:
+    kind = chance.whole(0, 5)
+    if kind == 0:
+        return {"platt": {"a": chance.pick(NUMBERS), "b": chance.pick(NUMBERS)}}
+    if kind == 1:
+        x = sorted({float(chance.pick(NUMBERS)) for _ in range(chance.whole(1, 4))})
+        y = sorted(float(chance.pick(NUMBERS)) for _ in x)
+        return {"isotonic": {"x": x, "y": y}}
+    return None
 
 
 def experiments(chance: Chance, placed: list[Json], shown: list[Json], offers: list[str]) -> list[Json]:

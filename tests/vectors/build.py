@@ -114,9 +114,11 @@ def _compiled(catalogue: bytes) -> tuple[bytes, BundleDocument]:
 
 def authored(catalogue: Json) -> Catalogue:
     """The catalogue as the compiler takes it, by the types that files are read with."""
+    catalogue = dict(catalogue)
+    artifacts = catalogue.pop("artifacts", {})
     file = msgspec.convert(catalogue, CatalogueFile)
     values = {name: getattr(file, name) for name in CatalogueFile.__struct_fields__}
-    return Catalogue(**{**values, "settings": file.settings or Settings()})
+    return Catalogue(**{**values, "settings": file.settings or Settings(), "artifacts": artifacts})
 
 
 def record(profile: VectorProfile, document: BundleDocument) -> bytes:

@@ -71,8 +71,10 @@ def milliseconds(text: str) -> int:
 def _read(path: Path) -> Iterator[Vector]:
     content = json.loads(path.read_text(encoding="utf-8"))
     assert content["format"] == FORMAT, f"{path.name}: expected format {FORMAT}, got {content['format']}"
+    shared = {"artifacts": content["artifacts"]} if "artifacts" in content else {}
     for item in content.get("vectors", []):
-        yield _vector(f"{path.stem}/{item['name']}", item, content["catalogues"][item["catalogue"]])
+        catalogue = {**content["catalogues"][item["catalogue"]], **shared}
+        yield _vector(f"{path.stem}/{item['name']}", item, catalogue)
     for group in content.get("expressions", []):
         yield from _expressions(f"{path.stem}/{group['name']}", {**content["setting"], **group})
 

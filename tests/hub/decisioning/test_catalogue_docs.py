@@ -16,6 +16,29 @@ from tests.catalogues import small
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 
+#: The model file that the reference speaks of.
+CHURN = """tree
+version=v4
+num_class=1
+num_tree_per_iteration=1
+objective=binary sigmoid:1
+feature_names=orders device
+
+Tree=0
+num_leaves=3
+num_cat=1
+split_feature=0 1
+threshold=2.5 0
+decision_type=10 9
+left_child=1 -1
+right_child=-2 -3
+leaf_value=0.1 -0.2 0.3
+cat_boundaries=0 1
+cat_threshold=5
+
+end of trees
+"""
+
 
 def fenced(document: str, language: str) -> list[str]:
     text = (DOCS / document).read_text(encoding="utf-8")
@@ -33,6 +56,7 @@ def environment() -> Environment:
 
 def test_the_catalogue_of_the_reference_compiles() -> None:
     files = {f"{at:02}.yaml": text for at, text in enumerate(fenced("catalogue.md", "yaml"))}
+    files["models/churn.txt"] = CHURN
     catalogue = read_catalogue(files)
     compile_catalogue(catalogue, [])
     for kind in (*LIST_KINDS, *SINGLE_KINDS):
