@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Run a command on the copy in build/sanitize/lib. A finding of a sanitizer ends its process; the reports are printed last,
-# for tests capture what a process writes, and make the whole fail.
+# Run a command on the copy in build/sanitize/lib. A finding of a sanitizer ends its process and makes the whole fail.
+# AddressSanitizer's reports, those of child processes among them, are printed last; UndefinedBehaviorSanitizer of gcc
+# knows no other place than stderr, which pytest must not capture (--capture=sys).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,7 +17,7 @@ rm -rf "$reports"
 mkdir -p "$reports"
 # Python keeps much until its end, so leaks are not looked for; its objects come from the watched allocator.
 export ASAN_OPTIONS="detect_leaks=0:halt_on_error=1:detect_stack_use_after_return=1:allocator_may_return_null=1:log_path=$reports/asan"
-export UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1:log_path=$reports/ubsan"
+export UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1"
 export PYTHONMALLOC=malloc
 export ONEVOICE_BUILD_MODE=sanitize PYTHONSAFEPATH=1 PYTHONPATH="$PWD/build/sanitize/lib:$PWD"
 status=0

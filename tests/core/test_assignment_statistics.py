@@ -1,7 +1,8 @@
 """Assignment as statistics see it: uniform, independent between salts, stable under ramps, apart in layers.
 
 Every key is fixed, so a test either always passes or always fails: alpha is the chance that a good hash
-would have been refused when the keys were chosen. Critical values are those of the chi-square distribution's tables.
+would have been refused when the keys were chosen. Critical values are those of the chi-square
+distribution's tables.
 """
 
 import random
