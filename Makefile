@@ -10,10 +10,13 @@ PREPARE = @command -v $(PYTHON) >/dev/null || { echo "onevoice: no $(PYTHON) fou
 DEBUG_ENV = env ONEVOICE_BUILD_MODE=debug PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/build/debug/lib:$(CURDIR)
 COMPILED = $(subst /,.,$(basename $(shell find core edge hub -name '*.pyx' | sort)))
 ARGS ?=
+TARGETS ?= bundle record frame journal expression catalogue
+SECONDS ?= 60
+SANITIZED = tests/test_build.py tests/core tests/properties tests/faces/test_edge_vectors.py
 # Two processes, a file in one of them. The story measures times between processes, so it has the machine for itself.
 SIDE_BY_SIDE = -n 2 --dist loadfile --benchmark-disable
 
-.PHONY: help run build test lint format types debug bench bench-full lock clean
+.PHONY: help run build test lint format types debug sanitize fuzz bench bench-full lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +57,17 @@ types:  ## mypy --strict, and the stubs of the compiled modules against the modu
 debug:  ## compile with every check on and run the tests on that build
 	$(PREPARE) --debug --browser
 	$(DEBUG_ENV) $(BIN)/pytest $(ARGS)
+
+sanitize:  ## run the core's tests under AddressSanitizer and UndefinedBehaviorSanitizer (some minutes)
+	$(PREPARE) --sanitize
+	tools/sanitized.sh $(BIN)/pytest $(SIDE_BY_SIDE) --maxfail 1 --capture=sys --timeout 600 $(or $(ARGS),$(SANITIZED))
+
+fuzz:  ## fuzz each target for SECONDS (60) guided by coverage, and as long under the sanitizers (TARGETS="bundle record")
+	$(PREPARE) --sanitize
+	for target in $(TARGETS); do \
+		$(BIN)/python -m tests.fuzz.run guided $$target $(SECONDS) || exit 1; \
+		tools/sanitized.sh $(BIN)/python -m tests.fuzz.run watched $$target $(SECONDS) || exit 1; \
+	done
 
 bench:  ## run the benchmarks and their gates (4 minutes at most)
 	$(PREPARE)

@@ -1,3 +1,3 @@
 from typing import Literal
 
-BUILD_MODE: Literal["release", "debug"]
+BUILD_MODE: Literal["release", "debug", "sanitize"]

@@ -4,6 +4,8 @@ cdef extern from *:
     """
     #ifdef ONEVOICE_DEBUG
     #define ONEVOICE_BUILD_MODE "debug"
+    #elif defined(ONEVOICE_SANITIZE)
+    #define ONEVOICE_BUILD_MODE "sanitize"
     #else
     #define ONEVOICE_BUILD_MODE "release"
     #endif

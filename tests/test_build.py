@@ -10,7 +10,7 @@ from core import _build
 
 ROOT = Path(__file__).resolve().parent.parent
 MODE = os.environ.get("ONEVOICE_BUILD_MODE", "release")
-HOME = ROOT / "build" / "debug" / "lib" if MODE == "debug" else ROOT
+HOME = ROOT if MODE == "release" else ROOT / "build" / MODE / "lib"
 
 
 def test_compiled_core_has_the_mode_under_test() -> None:

@@ -2,7 +2,8 @@
 
 `python3 tools/prepare.py` makes `.venv`, installs the locked packages with their hashes, generates the gRPC
 code, compiles the extensions in place and installs the checkout as editable. `--debug` makes the debug copy
-in `build/debug/lib` as well, `--browser` installs Debian's Chromium where that is possible.
+in `build/debug/lib` as well, `--sanitize` the one that AddressSanitizer and UndefinedBehaviorSanitizer watch
+in `build/sanitize/lib`; `--browser` installs Debian's Chromium where that is possible.
 
 Each step is remembered in `.stamps/` under a digest of everything it depends on, so contents count, not file
 times. A lock file serialises two runs in one checkout. Only the standard library is used, and the syntax
@@ -11,6 +12,7 @@ stays old enough for an outdated interpreter to reach its own error message.
 
 import argparse
 import fcntl
+import functools
 import hashlib
 import os
 import shutil
@@ -24,25 +26,17 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMPS = ROOT / ".stamps"
-DEBUG_LIB = ROOT / "build" / "debug" / "lib"
 
 PYTHON_MIN = (3, 11)
 PACKAGES = ("core", "edge", "hub")
 NATIVE_SUFFIXES = (".pyx", ".pxd", ".pxi", ".h", ".c")
 DEBIAN_COMPILER = "apt-get install gcc libc6-dev python3-dev"
+DEBIAN_SANITIZERS = "apt-get install gcc"
+SANITIZER_LIBRARIES = ("libasan.so", "libubsan.so")
 DEBIAN_VENV = "apt-get install python3-venv"
 
 PIP = (PYTHON, "-m", "pip", "install", "--quiet", "--require-hashes", "--only-binary=:all:")
 UV_PIP = (VENV / "bin" / "uv", "pip")
-DEBUG_BUILD = (
-    "setup.py",
-    "--quiet",
-    "build",
-    "--build-base",
-    "build/debug",
-    "--build-lib",
-    "build/debug/lib",
-)
 
 
 class PrepareError(Exception):
@@ -52,6 +46,9 @@ class PrepareError(Exception):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--debug", action="store_true", help="also build the debug copy in build/debug/lib")
+    parser.add_argument(
+        "--sanitize", action="store_true", help="also build the watched copy in build/sanitize/lib"
+    )
     parser.add_argument("--browser", action="store_true", help="install Debian's Chromium if it is missing")
     options = parser.parse_args()
     try:
@@ -78,9 +75,12 @@ def prepare(options):
     step("protos", protos, generate_protos, done=generated_is_complete())
     step("compiled", native, lambda: compile_release(toolchain), done=extensions_exist(ROOT))
     step("install", install, install_checkout)
-    if options.debug:
-        step("debug", native, compile_debug, done=extensions_exist(DEBUG_LIB))
-        copy_debug_sources()
+    if options.sanitize:
+        check_sanitizers()
+    for mode in ("debug", "sanitize"):
+        if getattr(options, mode):
+            step(mode, native, functools.partial(compile_copy, mode), done=extensions_exist(copy_of(mode)))
+            copy_sources(mode)
     if options.browser:
         install_browser()
 
@@ -105,12 +105,26 @@ def check_python():
         raise PrepareError("expected Python {}.{} or newer, got {}.{}: ".format(*versions) + advice)
 
 
+def compiler_name():
+    return (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
+
+
 def check_compiler():
-    compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
+    compiler = compiler_name()
     if not (shutil.which(compiler) or shutil.which("cc") or shutil.which("gcc")):
         raise PrepareError("no C compiler found: install one (Debian: `{}`)".format(DEBIAN_COMPILER))
     if not Path(sysconfig.get_path("include"), "Python.h").exists():
         raise PrepareError("no Python.h found: install the headers (Debian: `{}`)".format(DEBIAN_COMPILER))
+
+
+def check_sanitizers():
+    """The compiler answers with a path where it has the library, and with the bare name where not."""
+    for library in SANITIZER_LIBRARIES:
+        found = subprocess.run(
+            [compiler_name(), "-print-file-name=" + library], stdout=subprocess.PIPE, universal_newlines=True
+        ).stdout.strip()
+        if not os.path.isabs(found):
+            raise PrepareError("no {} found: install gcc (Debian: `{}`)".format(library, DEBIAN_SANITIZERS))
 
 
 def sync_packages():
@@ -155,19 +169,29 @@ def remove_orphans():
                 module.unlink()
 
 
-def compile_debug():
-    """A debug build is always made whole."""
-    say("compiling the debug build")
-    shutil.rmtree(str(DEBUG_LIB), ignore_errors=True)
-    run(PYTHON, *DEBUG_BUILD, "--build-temp", "build/debug/temp", "--force", mode="debug")
+def copy_of(mode):
+    return ROOT / "build" / mode / "lib"
 
 
-def copy_debug_sources():
-    """Renew the debug copy's Python files; copies and not links, so that the two builds stay apart."""
+def copy_build(mode):
+    """The command that builds a copy of the packages in the folder of its mode."""
+    base = "build/" + mode
+    return ("setup.py", "--quiet", "build", "--build-base", base, "--build-lib", base + "/lib")
+
+
+def compile_copy(mode):
+    """A debug or sanitize build is always made whole."""
+    say("compiling the {} build".format(mode))
+    shutil.rmtree(str(copy_of(mode)), ignore_errors=True)
+    run(PYTHON, *copy_build(mode), "--build-temp", "build/" + mode + "/temp", "--force", mode=mode)
+
+
+def copy_sources(mode):
+    """Renew a copy's Python files; copies and not links, so that the builds stay apart."""
     for name in PACKAGES:
-        for copied in list((DEBUG_LIB / name).rglob("*.py")):
+        for copied in list((copy_of(mode) / name).rglob("*.py")):
             copied.unlink()
-    run(PYTHON, *DEBUG_BUILD, "build_py", "--force", mode="debug")
+    run(PYTHON, *copy_build(mode), "build_py", "--force", mode=mode)
 
 
 def install_checkout():
