@@ -45,8 +45,8 @@ DIRECTIVES = {
 # The same floating-point results on every machine: no contraction to fused multiply-add, never -ffast-math,
 # and portable code, so no -march.
 OPTIMISATION = {"release": ["-O3", "-g0"], "debug": ["-O0", "-g"], "sanitize": ["-O1", "-g"]}
-# A finding of either ends the process. `undefined` lacks casts of floating point; floats are divided by zero on
-# purpose, as IEEE 754 and CEL have it.
+# A finding of either ends the process. `undefined` lacks casts of floating point; floats are divided by zero
+# on purpose, as IEEE 754 and CEL have it.
 SANITIZERS = [
     "-fsanitize=address,undefined,float-cast-overflow",
     "-fno-sanitize-recover=all",
