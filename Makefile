@@ -12,7 +12,7 @@ COMPILED = $(subst /,.,$(basename $(shell find core edge hub -name '*.pyx' | sor
 ARGS ?=
 TARGETS ?= bundle record frame journal expression catalogue
 SECONDS ?= 60
-SANITIZED = tests/test_build.py tests/core tests/properties tests/faces/test_edge_vectors.py
+SANITIZED = tests/test_build.py tests/core tests/fuzz tests/properties tests/faces/test_edge_vectors.py
 # Two processes, a file in one of them. The story measures times between processes, so it has the machine for itself.
 SIDE_BY_SIDE = -n 2 --dist loadfile --benchmark-disable
 

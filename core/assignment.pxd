@@ -4,12 +4,8 @@ cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
 from core._types cimport octet_t
+from core.hashing cimport Salted
 from core.memory cimport Pool
-
-# Text that a bucket is drawn with; owned by the pool.
-ctypedef struct Salt:
-    const octet_t* text
-    size_t size
 
 # A block that a variant puts into a slot, by the dense number of the slot's name.
 ctypedef struct Override:
@@ -25,9 +21,10 @@ ctypedef struct Variant:
     uint32_t override_count
 
 ctypedef struct Experiment:
-    Salt salt
-    Salt traffic_salt
-    Salt layer                   # size 0: none
+    Salted salt
+    Salted traffic_salt
+    Salted layer
+    bint layered                 # without it every unit is in
     uint32_t layer_from          # millionths
     uint32_t layer_to
     uint32_t traffic
@@ -36,7 +33,7 @@ ctypedef struct Experiment:
     uint32_t variant_count
 
 ctypedef struct Holdout:
-    Salt salt
+    Salted salt
     uint32_t share               # millionths
 
 
@@ -52,7 +49,6 @@ cdef class Experiments:
     cdef int32_t assign(self, uint32_t experiment, const octet_t* unit_key) noexcept nogil
     cdef bint held_out(self, uint32_t holdout, const octet_t* unit_key) noexcept nogil
 
-    cdef Salt _salt(self, str text) except *
     cdef int _build(self, Experiment* target, experiment, dict slot_names) except -1
     cdef int _build_variant(self, Variant* target, variant, dict slot_names) except -1
 

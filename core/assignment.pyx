@@ -4,7 +4,7 @@ cimport cython
 from libc.stdint cimport int32_t, uint32_t
 
 from core._types cimport octet_t
-from core.hashing cimport bucket_c
+from core.hashing cimport Salted, salt_take, salted_bucket
 from core.memory cimport Pool
 
 cdef enum:
@@ -24,7 +24,7 @@ cdef class Experiments:
         for i, experiment in enumerate(experiments):
             self._build(&self.experiments[<size_t>i], experiment, slot_names)
         for i, holdout in enumerate(holdouts):
-            self.holdouts[<size_t>i].salt = self._salt(holdout.salt)
+            _take_salt(&self.holdouts[<size_t>i].salt, holdout.salt)
             self.holdouts[<size_t>i].share = holdout.share
 
     def __reduce__(self):
@@ -41,24 +41,30 @@ cdef class Experiments:
         found = self.assign(experiment, <const octet_t*><const char*>unit_key)
         return None if found < 0 else found
 
+    def variants(self, bytes unit_key not None):
+        """The variant's index, or None, of every experiment: as `variant` has it, in the bundle's order."""
+        cdef list found = []
+        cdef uint32_t i
+        cdef int32_t one
+        if len(unit_key) != UNIT_KEY_SIZE:
+            raise IndexError("expected a unit key of 16 bytes")
+        for i in range(self.experiment_count):
+            one = self.assign(i, <const octet_t*><const char*>unit_key)
+            found.append(None if one < 0 else one)
+        return found
+
     def is_held_out(self, uint32_t holdout, bytes unit_key not None):
         """Whether a unit is in a holdout."""
         if holdout >= self.holdout_count or len(unit_key) != UNIT_KEY_SIZE:
             raise IndexError("expected a holdout of the bundle and a unit key of 16 bytes")
         return bool(self.held_out(holdout, <const octet_t*><const char*>unit_key))
 
-    cdef Salt _salt(self, str text) except *:
-        cdef bytes encoded = text.encode()
-        cdef Salt salt
-        salt.text = <const octet_t*>self._pool.copy(encoded)
-        salt.size = <size_t>len(encoded)
-        return salt
-
     cdef int _build(self, Experiment* target, experiment, dict slot_names) except -1:
         cdef Variant* variants = <Variant*>self._pool.take(len(experiment.variants), sizeof(Variant))
-        target.salt = self._salt(experiment.salt)
-        target.traffic_salt = self._salt(experiment.salt + ":traffic")
-        target.layer = self._salt(experiment.layer)
+        _take_salt(&target.salt, experiment.salt)
+        _take_salt(&target.traffic_salt, experiment.salt + ":traffic")
+        _take_salt(&target.layer, experiment.layer)
+        target.layered = experiment.layer != ""
         target.layer_from = experiment.layer_from
         target.layer_to = experiment.layer_to
         target.traffic = experiment.traffic
@@ -89,24 +95,26 @@ cdef class Experiments:
     cdef int32_t assign(self, uint32_t experiment, const octet_t* unit_key) noexcept nogil:
         cdef const Experiment* e = &self.experiments[experiment]
         cdef uint32_t drawn, i
-        if e.layer.size:
-            drawn = _bucket(e.layer, unit_key)
+        if e.layered:
+            drawn = salted_bucket(&e.layer, unit_key)
             if drawn < e.layer_from or drawn >= e.layer_to:
                 return -1
-        if _bucket(e.traffic_salt, unit_key) >= e.traffic:
+        if salted_bucket(&e.traffic_salt, unit_key) >= e.traffic:
             return -1
-        drawn = _bucket(e.salt, unit_key)
+        drawn = salted_bucket(&e.salt, unit_key)
         for i in range(e.variant_count):
             if drawn < e.variants[i].upper:
                 return <int32_t>i
         return -1
 
     cdef bint held_out(self, uint32_t holdout, const octet_t* unit_key) noexcept nogil:
-        return _bucket(self.holdouts[holdout].salt, unit_key) < self.holdouts[holdout].share
+        return salted_bucket(&self.holdouts[holdout].salt, unit_key) < self.holdouts[holdout].share
 
 
-cdef inline uint32_t _bucket(Salt salt, const octet_t* unit_key) noexcept nogil:
-    return bucket_c(salt.text, salt.size, unit_key, UNIT_KEY_SIZE)
+cdef int _take_salt(Salted* salted, str text) except -1:
+    cdef bytes encoded = text.encode()
+    salt_take(salted, <const octet_t*><const char*>encoded, <size_t>len(encoded))
+    return 0
 
 
 cdef bint contains(const uint32_t* ascending, uint32_t count, uint32_t wanted) noexcept nogil:

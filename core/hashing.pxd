@@ -14,3 +14,9 @@ cdef extern from "xxh64.h" nogil:
     uint32_t bucket_c "ov_bucket"(
         const octet_t* salt, size_t salt_size, const octet_t* key, size_t key_size
     ) noexcept
+    # A salt made ready for many keys of 16 bytes; plain bytes that own nothing.
+    ctypedef struct Salted "ov_xxh_stream":
+        pass
+    void salt_take "ov_salt_take"(Salted* salted, const octet_t* salt, size_t salt_size) noexcept
+    # bucket(salt, key) of a key of 16 bytes.
+    uint32_t salted_bucket "ov_salted_bucket"(const Salted* salted, const octet_t* key) noexcept

@@ -143,7 +143,12 @@ static inline uint64_t ov_xxh_digest(const ov_xxh_stream *stream) {
     return ov_xxh_finish(hash + stream->size, stream->rest, (size_t)(stream->size % 32));
 }
 
-/* bucket(salt, key) of docs/decisions/0002-decision.md: an integer in [0, 1000000). */
+/* Of a hash's upper half, an integer in [0, 1000000). */
+static inline uint32_t ov_scaled(uint64_t hash) {
+    return (uint32_t)(((hash >> 32) * 1000000u) >> 32);
+}
+
+/* bucket(salt, key) of docs/decisions/0002-decision.md. */
 static inline uint32_t ov_bucket(const unsigned char *salt, size_t salt_size, const unsigned char *key, size_t key_size) {
     static const unsigned char separator = 0;
     ov_xxh_stream stream;
@@ -151,7 +156,37 @@ static inline uint32_t ov_bucket(const unsigned char *salt, size_t salt_size, co
     ov_xxh_take(&stream, salt, salt_size);
     ov_xxh_take(&stream, &separator, 1);
     ov_xxh_take(&stream, key, key_size);
-    return (uint32_t)(((ov_xxh_digest(&stream) >> 32) * 1000000u) >> 32);
+    return ov_scaled(ov_xxh_digest(&stream));
+}
+
+/* What a bucket needs of its salt: the stream after salt and separator. Salts are hashed once a bundle and keys with
+ * them many times a decision. */
+static inline void ov_salt_take(ov_xxh_stream *salted, const unsigned char *salt, size_t salt_size) {
+    static const unsigned char separator = 0;
+    memset(salted, 0, sizeof *salted);
+    ov_xxh_start(salted);
+    ov_xxh_take(salted, salt, salt_size);
+    ov_xxh_take(salted, &separator, 1);
+}
+
+/* bucket(salt, key) of a key of 16 bytes. */
+static inline uint32_t ov_salted_bucket(const ov_xxh_stream *salted, const unsigned char *key) {
+    unsigned char tail[48];
+    size_t held = (size_t)(salted->size % 32), size = held + 16;
+    uint64_t total = salted->size + 16, hash;
+    const unsigned char *rest = tail;
+    memcpy(tail, salted->rest, 32);
+    memcpy(tail + held, key, 16);
+    if (size >= 32) {
+        uint64_t lanes[4] = {salted->lanes[0], salted->lanes[1], salted->lanes[2], salted->lanes[3]};
+        ov_xxh_stripe(lanes, tail);
+        hash = ov_xxh_join(lanes);
+        rest += 32;
+        size -= 32;
+    } else {
+        hash = total >= 32 ? ov_xxh_join(salted->lanes) : OV_XXH_5;
+    }
+    return ov_scaled(ov_xxh_finish(hash + total, rest, size));
 }
 
 #endif

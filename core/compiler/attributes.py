@@ -290,8 +290,11 @@ def _default(work: Work, path: Path, attribute: Attribute) -> bool | int | float
             return None
     if kind == bundle.FLOAT and type(value) is int and abs(value) <= INT_MAX:
         return float(value)
-    if kind == bundle.STRINGS and isinstance(value, list) and len(value) <= DEFAULT_STRINGS_MAX:
-        return sorted(set(value))
+    if kind == bundle.STRINGS and isinstance(value, list):
+        if len(value) <= DEFAULT_STRINGS_MAX:
+            return sorted(set(value))
+        work.faults.add(path, f"at most {DEFAULT_STRINGS_MAX} strings", str(len(value)))
+        return None
     python = {bundle.BOOL: bool, bundle.INT: int, bundle.FLOAT: float, bundle.STRING: str}.get(kind)
     if type(value) is python and is_storable(value):
         return value

@@ -6,7 +6,9 @@ from typing import Any, Final, TypeVar
 
 from core.authoring import Catalogue, Faults, Path, shown
 from core.authoring.builtins import NO_PURPOSE, PURPOSES
+from core.authoring.limits import OBJECTS_MAX, OTHER_OBJECTS_MAX
 from core.authoring.text import duration_ms, timestamp_ms
+from core.authoring.types import LIST_KINDS
 
 _Result = TypeVar("_Result")
 
@@ -41,7 +43,19 @@ class Work:
         self.paths: dict[str, dict[str, Path]] = {kind: {} for kind in SINGULAR}
         self.objects: dict[str, dict[str, Any]] = {kind: {} for kind in SINGULAR}
         self._index: dict[str, dict[str, int]] = {}
+        self._check_counts()
         self._collect()
+
+    def _check_counts(self) -> None:
+        """A crowd ends the compilation at once, with the other crowds: what else is wrong would drown."""
+        before = self.faults.count
+        for kind in LIST_KINDS:
+            limit = OBJECTS_MAX.get(kind, OTHER_OBJECTS_MAX)
+            count = len(getattr(self.catalogue, kind))
+            if count > limit:
+                self.faults.add((kind,), f"at most {limit} {kind}", str(count))
+        if self.faults.count > before:
+            self.faults.raise_all()
 
     def _collect(self) -> None:
         """Note every named object once; a second one of the same id is a fault."""

@@ -67,6 +67,23 @@ def assigned(one: b.Experiment, keys: Sequence[bytes]) -> list[int | None]:
     return [table.variant(0, key) for key in keys]
 
 
+@pytest.mark.parametrize("size", [*range(70), 200])
+def test_salts_of_every_length_give_the_bucket_of_the_definition(size: int) -> None:
+    """The core keeps salts half hashed, for many keys each."""
+    salt, key = ("salt of some length " * 10)[:size], bytes(range(100, 116))
+    drawn = bucket(salt, key)
+    for share, held in ((drawn, False), (drawn + 1, True)):
+        assert experiments(holdouts=[b.Holdout("h", salt, share, [])]).is_held_out(0, key) is held
+    bounds = [
+        b.Variant("a", drawn, None, {}),
+        b.Variant("b", drawn + 1, None, {}),
+        b.Variant("c", MILLION, None, {}),
+    ]
+    one = experiment("x", salt=salt)
+    one.variants[:] = bounds
+    assert experiments(one).variants(key) == [1]
+
+
 @pytest.mark.parametrize("kind", KEYS)
 @pytest.mark.parametrize("salt", SALTS)
 def test_buckets_are_uniform(salt: str, kind: str) -> None:

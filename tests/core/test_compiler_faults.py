@@ -6,7 +6,10 @@ import pytest
 import yaml
 
 from core.authoring import Catalogue, CatalogueError, Fault
+from core.authoring.limits import OBJECTS_MAX, OTHER_OBJECTS_MAX
 from core.compiler import compile_catalogue
+from core.compiler.attributes import DEFAULT_STRINGS_MAX
+from core.decide import Engine
 from hub.decisioning.authoring import read_catalogue
 from tests.catalogues import FOLDER, small
 
@@ -146,17 +149,60 @@ def test_crowds_are_refused() -> None:
     assert (fault.file, fault.expected) == ("base.yaml", "at most 1024 treatments for home")
 
 
-def test_ten_thousand_faults_are_reported_within_a_second() -> None:
-    offers = "offers:\n" + "".join(
-        f"  - {{id: x{at}, owner: bob, model: none, eligibility: profile.none > 1}}\n" for at in range(3_334)
+def sick_offers(first: int, count: int) -> str:
+    """Three faults each: an owner and a model that nobody declared, and an attribute."""
+    return "offers:\n" + "".join(
+        f"  - id: x{at}\n    owner: bob{at}\n    model: none{at}\n    eligibility: profile.none{at} > {at}\n"
+        for at in range(first, first + count)
     )
-    catalogue = read_catalogue({**BASE, "extra.yaml": offers})
+
+
+def test_ten_thousand_faults_are_reported_within_a_second_from_the_files_on() -> None:
+    """In many files; of meaning, of form and of YAML's keys; all different."""
+    files = {f"offers{at}.yaml": sick_offers(at * 100, 100) for at in range(30)}
+    files["form.yaml"] = "blocks:\n" + "".join(
+        f"  - {{id: b{at}, owner: ada, type: text, value: x, colour{at}: red}}\n" for at in range(1_000)
+    )
     started = time.process_time()
     with pytest.raises(CatalogueError) as caught:
-        compile_catalogue(catalogue, [])
+        compile_catalogue(read_catalogue({**BASE, **files}), [])
     took = time.process_time() - started
-    assert len(caught.value.faults) == 10_002
+    faults = caught.value.faults
+    assert len(faults) == len({(fault.file, fault.path) for fault in faults}) == 10_000
+    for number, fault in enumerate(one for one in faults if one.path.endswith(".model")):
+        at = int(fault.got.strip("'").removeprefix("none"))
+        assert fault.file == f"offers{at // 100}.yaml"
+        assert (fault.path, fault.line) == (f"$.offers[{at % 100}].model", at % 100 * 4 + 4)
+        assert fault.expected == "the id of a model"
+        assert number < 3_000
+    assert all(fault.file and fault.line and fault.expected and fault.got for fault in faults)
     assert took < 1.0, f"{took:.2f} s"
+
+
+@pytest.mark.parametrize(("kind", "limit"), [*OBJECTS_MAX.items(), ("layers", OTHER_OBJECTS_MAX)])
+def test_a_crowd_of_a_kind_is_one_fault(kind: str, limit: int) -> None:
+    crowd = Catalogue(**{kind: [None] * (limit + 1)})
+    with pytest.raises(CatalogueError) as caught:
+        compile_catalogue(crowd, [])
+    [fault] = caught.value.faults
+    assert (fault.path, fault.expected, fault.got) == (f"$.{kind}", f"at most {limit} {kind}", str(limit + 1))
+
+
+def test_a_default_of_too_many_strings_says_how_many_may_be() -> None:
+    values = ", ".join(f"s{at}" for at in range(DEFAULT_STRINGS_MAX + 1))
+    text = f"attributes: [{{id: many, owner: ada, type: strings, source: context, default: [{values}]}}]"
+    [fault] = faults_of({**BASE, "extra.yaml": text})
+    assert (fault.path, fault.expected) == (
+        "$.attributes[0].default",
+        f"at most {DEFAULT_STRINGS_MAX} strings",
+    )
+
+
+def test_as_many_purposes_as_allowed_make_a_bundle_that_is_accepted() -> None:
+    limit = OBJECTS_MAX["purposes"]
+    purposes = "purposes:\n" + "".join(f"  - {{id: p{at}, owner: ada}}\n" for at in range(limit))
+    content, _ = compile_catalogue(read_catalogue({**BASE, "zz.yaml": purposes}), [])
+    Engine(content, 1)
 
 
 def test_faults_beyond_the_limit_are_counted() -> None:
