@@ -28,7 +28,7 @@ from core.kernel cimport Kernel, Situation, View
 from core.memory cimport Pool
 from core.output cimport YEAR_1_MS, YEAR_10000_MS, Output, Piece
 from core.record cimport RecordHeader, header_at, require_record
-from core.rules cimport MATCH
+from core.conditions cimport MATCH
 
 import msgspec
 
@@ -189,7 +189,7 @@ cdef class Engine:
         situation.record = record
         situation.now_ms = now_ms
         view = self._kernel.view(False, &situation, context, MATCH)
-        return self._kernel.tables.matching(view.literals)
+        return self._kernel.tables.matching(view.values, now_ms, view.literals)
 
     cdef int _enter(self, request, now_ms) except -1:
         """Refuse what no decision can be made of, and take the engine's scratch memory."""

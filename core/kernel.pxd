@@ -11,7 +11,8 @@ from core.caps cimport Caps
 from core.content cimport Block, Blocks
 from core.memory cimport Pool
 from core.output cimport Output, Piece
-from core.rules cimport Extent, Tables
+from core.conditions cimport Extent
+from core.rules cimport Tables
 from core.scoring cimport Models
 from core.values cimport Attributes, ov_value
 

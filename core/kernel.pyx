@@ -53,7 +53,8 @@ from core.content cimport Block, Blocks, write_constant
 from core.memory cimport Pool
 from core.output cimport Output, Piece
 from core.record cimport Consent, consent_at, consent_granted
-from core.rules cimport DECIDE, EXPLAIN, Extent, Tables
+from core.conditions cimport DECIDE, EXPLAIN, Extent
+from core.rules cimport Tables
 from core.scoring cimport Models
 from core.values cimport Attributes, as_object, ov_value
 
