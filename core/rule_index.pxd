@@ -20,10 +20,12 @@ ctypedef struct Access:
     const uint64_t* hashes    # more than TEXT_CLASSES_MAX of them, 1 + hash modulo that number
     bint folded               # which is the case here
     uint32_t class_count      # classes that a value can have
-    uint32_t columns          # words of a row: sides of blocks that use this attribute
+    uint32_t columns          # words of a row: sides of blocks that use this attribute, lone ones first
+    uint32_t lone_columns     # blocks that are reached through this attribute alone
+    uint32_t lone_rules       # where their rules begin, 64 a block
     uint64_t* rows            # 256 rows; bit i of a word: rule i of the block may hold
 
-# Up to 64 rules that are reached through the same two attributes.
+# Up to 64 rules that are reached through the same two attributes, each through both.
 ctypedef struct Block:
     uint32_t first            # access
     uint32_t first_column
@@ -31,14 +33,17 @@ ctypedef struct Block:
     uint32_t second_column
     uint32_t rules            # where the numbers of its rules begin
 
-# A condition as the index evaluates it, alone.
-ctypedef struct Lone:
-    uint32_t op               # core.bundle's OP_*
+# A literal as the index evaluates it. A formula is a row of them: what follows a literal that holds, and what follows
+# one that does not, is told by `ends`.
+ctypedef struct Literal:
+    uint8_t op                # core.bundle's OP_*
+    uint8_t negated           # 1: "definitely false" is asked for
+    uint8_t ends              # the last literal of a term, of a clause, of the formula
+    uint8_t single            # strings: one literal, whose hash is `lo`
     uint32_t attribute
-    int64_t lo
-    int64_t hi
+    int64_t lo                # ranges
+    int64_t hi                # ranges; programs: steps
     const void* data          # TextGroup, PartTest or ov_step
-    uint32_t count            # steps
 
 # A node of the bundle, while the index is built.
 ctypedef struct Branch:
@@ -58,9 +63,9 @@ cdef class RuleIndex:
     cdef Access* _access
     cdef Block* _blocks
     cdef uint32_t _block_count
-    cdef uint32_t* _block_rules
-    cdef uint32_t** _formulas              # by rule; NULL: not in the index
-    cdef Lone* _conditions
+    cdef uint32_t* _places                 # the rules in the order of the blocks
+    cdef uint32_t* _begins                 # by place: where the rule's literals begin
+    cdef Literal* _literals
     # Scratch of `add`.
     cdef const uint64_t** _rows
     cdef uint64_t* _marks
@@ -70,6 +75,8 @@ cdef class RuleIndex:
     cdef Branch* _branches
     cdef int32_t* _access_of               # by attribute, -1: none
     cdef uint32_t* _draft
+    cdef Literal* _conditions              # by condition
+    cdef uint32_t** _formulas              # by rule, as words; NULL: not in the index
 
     cdef bint holds(self, size_t rule) noexcept
     # Join what the index finds with `count` ascending hits; returns how many there are then.
@@ -84,7 +91,7 @@ cdef class RuleIndex:
     cdef uint32_t drain(self, uint64_t* marks, uint32_t* found) noexcept nogil
 
     cdef _take_nodes(self, Pool building, list nodes)
-    cdef _take_conditions(self, list conditions)
+    cdef _take_conditions(self, Pool building, list conditions)
     cdef _take_access(self, list attributes, list conditions)
     cdef int _conjunction(self, uint32_t ref, int depth, int at) noexcept
     cdef int _disjunction(self, uint32_t ref, int depth, int at, uint32_t* terms) noexcept
@@ -95,8 +102,10 @@ cdef class RuleIndex:
     cdef double _clause_share(self, const uint32_t* clause) noexcept
     cdef uint32_t _attributes_of(self, int size, uint32_t* seen) noexcept
     cdef tuple _choose(self, int size, Classes* first, Classes* second)
-    cdef uint32_t* _ordered(self, int size) except NULL
-    cdef _lay_out(self, list chosen, const Classes* classes)
-    cdef void _fill(self, uint32_t number, const Classes* classes) noexcept
-    cdef bint _holds(self, const uint32_t* formula, const ov_value* values, int64_t now) noexcept nogil
-    cdef bint _literal_holds(self, uint32_t ref, const ov_value* values, int64_t now) noexcept nogil
+    cdef uint32_t* _ordered(self, Pool building, int size) except NULL
+    cdef _lay_out(self, list lone, list paired, const Classes* classes)
+    cdef void _place(self, uint32_t place, uint32_t number) noexcept
+    cdef uint32_t _place_literals(self, uint32_t place, uint32_t begin) noexcept
+    cdef void _look(
+        self, uint64_t bits, uint32_t place, const ov_value* values, int64_t now, uint64_t* marks
+    ) noexcept nogil

@@ -8,6 +8,8 @@ conditions answer. (Lakshman & Stiliadis, SIGCOMM 1998, match packets so; Whang 
 Jacobsen, SIGMOD 2011, choose the attributes by what they say.)
 """
 
+from collections import Counter
+
 cimport cython
 from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
@@ -37,7 +39,9 @@ cdef extern from "bits.h":
 #: Below so many rules that are worth it there is no index.
 cdef Py_ssize_t INDEX_RULES_MIN = 512
 #: The share of values, of both attributes together, that may let a rule of the index pass.
-cdef double INDEX_SHARE_MAX = 1 / 8
+cdef double INDEX_SHARE_MAX = 1.0 / 16.0
+#: The share of values of one attribute that is small enough not to ask for a second one.
+cdef double LONE_SHARE_MAX = 1.0 / 32.0
 #: What is taken for the share of a literal that says nothing about it: such ones come last.
 cdef double UNKNOWN_SHARE = 1.0
 
@@ -56,6 +60,8 @@ cdef enum:
     FORMULA_DEPTH_MAX = 8
     FORMULA_ATTRIBUTES_MAX = 32  # more of them are not considered as ways to a rule
     BLOCK_RULES = 64
+    LONE_RULES_MIN = 8
+    PAIRED_RULES_MIN = 16
     CLASSES = 256
     CLASS_MISSING = 0
     CLASS_NAN = 255
@@ -63,13 +69,19 @@ cdef enum:
     TEXT_CLASSES_MAX = 254
     TOO_LONG = -1
 
+    # What ends with a literal.
+    END_NOTHING = 0
+    END_TERM = 1
+    END_CLAUSE = 2
+    END_FORMULA = 3
+
 
 @cython.final
 cdef class RuleIndex:
     """The index over the rules of one checked bundle. `needed`: the literals that decisions need anyhow, whose rules
     have no use for it.
 
-    A formula is words: for each clause the number of its terms, for each term the number of its literals, and these.
+    While the index is built a formula is words: the number of its clauses, for each clause the number of its terms, for each term the number of its literals, and these.
     A clause holds where one of its terms does, a term where all its literals do.
     """
 
@@ -88,26 +100,28 @@ cdef class RuleIndex:
         self._access_of = <int32_t*>building.take(len(document.attributes), sizeof(int32_t))
         classes = <Classes*>building.take(2 * <size_t>len(rules), sizeof(Classes))
         self._take_nodes(building, document.tables.nodes)
-        self._take_conditions(conditions)
+        self._take_conditions(building, conditions)
         self._take_access(document.attributes, conditions)
-        self._formulas = <uint32_t**>self._pool.take(len(rules), sizeof(uint32_t*))
-        chosen = []
+        self._formulas = <uint32_t**>building.take(len(rules), sizeof(uint32_t*))
+        lone, paired = [], []
         for number, rule in enumerate(rules):
             size = TOO_LONG if rule.true_ref in needed else self._conjunction(rule.true_ref, 0, 0)
             if size < 0:
                 continue
             found = self._choose(size, &classes[2 * number], &classes[2 * number + 1])
             if found is not None:
-                self._formulas[number] = self._ordered(size)
-                chosen.append((*found, number))
-        if len(chosen) >= INDEX_RULES_MIN:
-            self._lay_out(sorted(chosen), classes)
+                self._formulas[number] = self._ordered(building, size)
+                (lone if found[1] < 0 else paired).append((*found, number))
+        lone, paired = _crowded(lone, LONE_RULES_MIN), _crowded(paired, PAIRED_RULES_MIN)
+        if len(lone) + len(paired) >= INDEX_RULES_MIN:
+            self._lay_out(lone, paired, classes)
         self._rows = <const uint64_t**>self._pool.take(self.access_count, sizeof(uint64_t*))
         self._summary = (<size_t>len(rules) + 63) // 64
         self.mark_words = self._summary + (self._summary + 63) // 64
         self._marks = <uint64_t*>self._pool.take(self.mark_words, sizeof(uint64_t))
         self._found = <uint32_t*>self._pool.take(self.rule_count, sizeof(uint32_t))
         self._branches, self._access_of, self._draft = NULL, NULL, NULL
+        self._conditions, self._formulas = NULL, NULL
 
     def __reduce__(self):
         raise TypeError("a RuleIndex holds addresses and cannot be pickled")
@@ -179,13 +193,13 @@ cdef class RuleIndex:
                 access.bound_count = <uint32_t>len(ordered)
                 access.class_count = access.bound_count + 1
 
-    cdef _take_conditions(self, list conditions):
+    cdef _take_conditions(self, Pool building, list conditions):
         """Make the conditions ready to be evaluated one by one."""
-        cdef Lone* lone
+        cdef Literal* lone
         cdef TextGroup* group
         cdef PartTest* part
         cdef bytes text
-        self._conditions = <Lone*>self._pool.take(len(conditions), sizeof(Lone))
+        self._conditions = <Literal*>building.take(len(conditions), sizeof(Literal))
         for index, condition in enumerate(conditions):
             lone = &self._conditions[<size_t>index]
             lone.op = condition.op
@@ -195,9 +209,12 @@ cdef class RuleIndex:
                 group = <TextGroup*>self._pool.take(1, sizeof(TextGroup))
                 take_literals(self._pool, group, condition.strings)
                 lone.data = group
+                if group.literal_count == 1:
+                    lone.single = 1
+                    lone.lo = <int64_t>group.hashes[0]
             elif lone.op == C_OP_PROGRAM:
                 lone.data = build_program(self._pool, condition.program)
-                lone.count = <uint32_t>len(condition.program)
+                lone.hi = len(condition.program)
             elif condition.strings:
                 text = condition.strings[0].encode()
                 part = <PartTest*>self._pool.take(1, sizeof(PartTest))
@@ -259,7 +276,7 @@ cdef class RuleIndex:
 
     cdef Classes _literal_classes(self, uint32_t ref) noexcept:
         """The classes of the condition's own attribute in which the literal may hold."""
-        cdef const Lone* lone = &self._conditions[ref >> 1]
+        cdef const Literal* lone = &self._conditions[ref >> 1]
         cdef const Access* access
         cdef const TextGroup* group
         cdef Classes found = _all_classes()
@@ -345,8 +362,8 @@ cdef class RuleIndex:
         return min(total, 1.0)
 
     cdef tuple _choose(self, int size, Classes* first, Classes* second):
-        """The two accesses (ascending) that say most about the drafted rule and their classes; None if they say too
-        little.
+        """The two accesses (ascending) that say most about the drafted rule and their classes; the second is -1 where
+        one says enough; None where they say too little.
         """
         cdef double best = 2.0
         cdef double next_best = 2.0
@@ -374,10 +391,9 @@ cdef class RuleIndex:
                 second[0] = classes
         if best_access < 0:
             return None
-        if next_access < 0:
-            next_best, next_access = 1.0, best_access
-            second[0] = first[0]
-        if best * next_best > INDEX_SHARE_MAX:
+        if best <= LONE_SHARE_MAX or (next_access < 0 and best <= INDEX_SHARE_MAX):
+            return best_access, -1
+        if next_access < 0 or best * next_best > INDEX_SHARE_MAX:
             return None
         if best_access > next_access:
             best_access, next_access = next_access, best_access
@@ -418,9 +434,9 @@ cdef class RuleIndex:
             at = _clause_end(at)
         return found
 
-    cdef uint32_t* _ordered(self, int size) except NULL:
+    cdef uint32_t* _ordered(self, Pool building, int size) except NULL:
         """The drafted rule, its clauses counted and those first that hold least often."""
-        cdef uint32_t* out = <uint32_t*>self._pool.take(<size_t>size + 1, sizeof(uint32_t))
+        cdef uint32_t* out = <uint32_t*>building.take(<size_t>size + 1, sizeof(uint32_t))
         cdef uint32_t* to = out + 1
         cdef const uint32_t* at = self._draft
         cdef const uint32_t* begin
@@ -436,17 +452,26 @@ cdef class RuleIndex:
             to += <size_t>length
         return out
 
-    cdef _lay_out(self, list chosen, const Classes* classes):
+    cdef _lay_out(self, list lone, list paired, const Classes* classes):
         """Put the rules, [(first access, second access, number)] in that order, into blocks, and fill the rows."""
-        cdef Block* block = NULL
         cdef Access* access
-        cdef uint32_t i, number
+        cdef Block* block = NULL
+        cdef uint32_t i, number, literals
+        cdef uint32_t lone_count = <uint32_t>len(lone)
         cdef int32_t first, second
-        self.rule_count = <uint32_t>len(chosen)
-        self._block_rules = <uint32_t*>self._pool.take(self.rule_count, sizeof(uint32_t))
-        self._blocks = <Block*>self._pool.take(self.rule_count, sizeof(Block))
-        for i in range(self.rule_count):
-            first, second, number = chosen[i]
+        self.rule_count = lone_count + <uint32_t>len(paired)
+        self._places = <uint32_t*>self._pool.take(self.rule_count, sizeof(uint32_t))
+        self._begins = <uint32_t*>self._pool.take(self.rule_count, sizeof(uint32_t))
+        self._blocks = <Block*>self._pool.take(len(paired), sizeof(Block))
+        for i in range(lone_count):
+            first, _, number = lone[i]
+            access = &self._access[first]
+            if access.lone_columns == 0:
+                access.lone_rules = i
+            access.lone_columns = access.columns = (i - access.lone_rules) // BLOCK_RULES + 1
+            self._place(i, number)
+        for i in range(lone_count, self.rule_count):
+            first, second, number = paired[i - lone_count]
             if (
                 block == NULL
                 or i - block.rules == BLOCK_RULES
@@ -456,37 +481,62 @@ cdef class RuleIndex:
                 block = &self._blocks[self._block_count]
                 self._block_count += 1
                 block.first, block.second, block.rules = first, second, i
-                access = &self._access[first]
-                block.first_column = access.columns
-                access.columns += 1
-                access = &self._access[second]
-                block.second_column = access.columns
-                access.columns += 1
-            self._block_rules[i] = number
-            self._held[number] = 1
+                block.first_column = self._access[first].columns
+                self._access[first].columns += 1
+                block.second_column = self._access[second].columns
+                self._access[second].columns += 1
+            self._place(i, number)
         for i in range(self.access_count):
             access = &self._access[i]
             access.rows = <uint64_t*>self._pool.take(CLASSES * <size_t>access.columns, sizeof(uint64_t))
+        for i in range(lone_count):
+            access = &self._access[<size_t>lone[i][0]]
+            number = i - access.lone_rules
+            _fill(access, number // BLOCK_RULES, number % BLOCK_RULES, &classes[2 * <size_t>self._places[i]])
         for i in range(self._block_count):
-            self._fill(i, classes)
+            block = &self._blocks[i]
+            number = block.rules
+            literals = self._blocks[i + 1].rules if i + 1 < self._block_count else self.rule_count
+            for number in range(block.rules, literals):
+                first = <int32_t>(number - block.rules)
+                _fill(&self._access[block.first], block.first_column, first,
+                      &classes[2 * <size_t>self._places[number]])
+                _fill(&self._access[block.second], block.second_column, first,
+                      &classes[2 * <size_t>self._places[number] + 1])
+        literals = 0
+        for i in range(self.rule_count):
+            literals += _literal_count(self._formulas[self._places[i]])
+        self._literals = <Literal*>self._pool.take(literals, sizeof(Literal))
+        literals = 0
+        for i in range(self.rule_count):
+            literals = self._place_literals(i, literals)
 
-    cdef void _fill(self, uint32_t number, const Classes* classes) noexcept:
-        """Set the bits of a block's rules in the rows of its two accesses."""
-        cdef const Block* block = &self._blocks[number]
-        cdef const Access* first = &self._access[block.first]
-        cdef const Access* second = &self._access[block.second]
-        cdef uint32_t end = self._blocks[number + 1].rules if number + 1 < self._block_count else self.rule_count
-        cdef uint32_t i, value
-        cdef uint64_t bit
-        cdef const Classes* of_rule
-        for i in range(block.rules, end):
-            of_rule = &classes[2 * <size_t>self._block_rules[i]]
-            bit = <uint64_t>1 << (i - block.rules)
-            for value in range(CLASSES):
-                if of_rule[0].words[value >> 6] >> (value & 63) & 1:
-                    first.rows[<size_t>value * first.columns + block.first_column] |= bit
-                if of_rule[1].words[value >> 6] >> (value & 63) & 1:
-                    second.rows[<size_t>value * second.columns + block.second_column] |= bit
+    cdef void _place(self, uint32_t place, uint32_t number) noexcept:
+        self._places[place] = number
+        self._held[number] = 1
+
+    cdef uint32_t _place_literals(self, uint32_t place, uint32_t begin) noexcept:
+        """Write a rule's formula as a row of literals; returns where the next one begins."""
+        cdef const uint32_t* at = self._formulas[self._places[place]] + 1
+        cdef uint32_t clauses = self._formulas[self._places[place]][0]
+        cdef uint32_t terms, i, count
+        self._begins[place] = begin
+        while clauses > 0:
+            clauses -= 1
+            terms = at[0]
+            at += 1
+            while terms > 0:
+                terms -= 1
+                count = at[0]
+                for i in range(count):
+                    self._literals[begin] = self._conditions[at[1 + i] >> 1]
+                    self._literals[begin].negated = at[1 + i] & 1
+                    begin += 1
+                at += 1 + count
+                self._literals[begin - 1].ends = END_TERM
+            self._literals[begin - 1].ends = END_CLAUSE
+        self._literals[begin - 1].ends = END_FORMULA
+        return begin
 
     # Searching.
 
@@ -514,19 +564,31 @@ cdef class RuleIndex:
         cdef const Access* access
         cdef const Block* block
         cdef uint64_t open_bits
-        cdef uint32_t i, number
+        cdef uint32_t i, column
         for i in range(self.access_count):
             access = &self._access[i]
             rows[i] = access.rows + <size_t>_class_of(access, &values[access.attribute]) * access.columns
+            for column in range(access.lone_columns):
+                if rows[i][column] != 0:
+                    self._look(rows[i][column], access.lone_rules + column * BLOCK_RULES, values, now, marks)
         for i in range(self._block_count):
             block = &self._blocks[i]
             open_bits = rows[block.first][block.first_column] & rows[block.second][block.second_column]
-            while open_bits != 0:
-                number = self._block_rules[block.rules + <uint32_t>ov_lowest_bit(open_bits)]
-                open_bits &= open_bits - 1
-                if self._holds(self._formulas[number], values, now):
-                    marks[number >> 6] |= <uint64_t>1 << (number & 63)
-                    marks[self._summary + (number >> 12)] |= <uint64_t>1 << (number >> 6 & 63)
+            if open_bits != 0:
+                self._look(open_bits, block.rules, values, now, marks)
+
+    cdef void _look(
+        self, uint64_t bits, uint32_t place, const ov_value* values, int64_t now, uint64_t* marks
+    ) noexcept nogil:
+        """Mark those rules of a block whose bit is set and whose formula holds."""
+        cdef uint32_t at, number
+        while bits != 0:
+            at = place + <uint32_t>ov_lowest_bit(bits)
+            bits &= bits - 1
+            if _formula_holds(&self._literals[self._begins[at]], values, now):
+                number = self._places[at]
+                marks[number >> 6] |= <uint64_t>1 << (number & 63)
+                marks[self._summary + (number >> 12)] |= <uint64_t>1 << (number >> 6 & 63)
 
     cdef uint32_t drain(self, uint64_t* marks, uint32_t* found) noexcept nogil:
         cdef uint64_t* summary = marks + self._summary
@@ -542,51 +604,85 @@ cdef class RuleIndex:
                     count += 1
         return count
 
-    cdef bint _holds(self, const uint32_t* formula, const ov_value* values, int64_t now) noexcept nogil:
-        cdef uint32_t clause, term, i
-        cdef const uint32_t* at = formula + 1
-        cdef bint holds
-        for clause in range(formula[0]):
-            term = at[0]
-            at += 1
-            holds = False
-            while term > 0:
-                term -= 1
-                if not holds:
-                    holds = True
-                    for i in range(at[0]):
-                        if not self._literal_holds(at[1 + i], values, now):
-                            holds = False
-                            break
-                at += 1 + at[0]
-            if not holds:
-                return False
-        return True
 
-    cdef bint _literal_holds(self, uint32_t ref, const ov_value* values, int64_t now) noexcept nogil:
-        """Whether a literal is 1, as the tables would have it."""
-        cdef const Lone* lone = &self._conditions[ref >> 1]
-        cdef const ov_value* value = &values[lone.attribute]
-        cdef bint negated = ref & 1
-        cdef int verdict
-        if lone.op == C_OP_CONSTANT:
-            return not negated
-        if lone.op == C_OP_HAS:
-            return value.held != negated
-        if lone.op == C_OP_PROGRAM:
-            verdict = ov_run_program(<const ov_step*>lone.data, lone.count, values, now)
-            return verdict == (0 if negated else 1)
-        if value.type == OV_MISSING:
-            return False
-        if lone.op == C_OP_RANGE:
-            if value.type == OV_FLOAT and value.real != value.real:
-                return negated
-            return (lone.lo <= value.number <= lone.hi) != negated
-        if lone.op == C_OP_STRING_IN:
-            return _is_literal(<const TextGroup*>lone.data, value) != negated
-        if lone.op == C_OP_ANY_IN:
-            return _has_literal(<const TextGroup*>lone.data, value) != negated
-        return part_holds(<const PartTest*>lone.data, value.text, value.length) != negated
+cdef bint _formula_holds(const Literal* literal, const ov_value* values, int64_t now) noexcept nogil:
+    """Walk a formula: a literal that fails ends its term, a term that holds ends its clause."""
+    while True:
+        if _literal_holds(literal, values, now):
+            if literal.ends == END_NOTHING:
+                literal += 1
+                continue
+            while literal.ends < END_CLAUSE:
+                literal += 1
+            if literal.ends == END_FORMULA:
+                return True
+        else:
+            while literal.ends == END_NOTHING:
+                literal += 1
+            if literal.ends >= END_CLAUSE:
+                return False
+        literal += 1
+
+
+cdef inline bint _literal_holds(const Literal* literal, const ov_value* values, int64_t now) noexcept nogil:
+    """Whether a literal is 1, as the tables would have it."""
+    cdef const ov_value* value = &values[literal.attribute]
+    cdef bint negated = literal.negated
+    cdef int verdict
+    if literal.op == C_OP_CONSTANT:
+        return not negated
+    if literal.op == C_OP_HAS:
+        return value.held != negated
+    if literal.op == C_OP_PROGRAM:
+        verdict = ov_run_program(<const ov_step*>literal.data, <size_t>literal.hi, values, now)
+        return verdict == (0 if negated else 1)
+    if value.type == OV_MISSING:
+        return False
+    if literal.op == C_OP_RANGE:
+        if value.type == OV_FLOAT and value.real != value.real:
+            return negated
+        return (literal.lo <= value.number <= literal.hi) != negated
+    if literal.op == C_OP_STRING_IN:
+        if literal.single and literal.lo != value.number:
+            return negated
+        return _is_literal(<const TextGroup*>literal.data, value) != negated
+    if literal.op == C_OP_ANY_IN:
+        return _has_literal(<const TextGroup*>literal.data, value) != negated
+    return part_holds(<const PartTest*>literal.data, value.text, value.length) != negated
+
+
+cdef uint32_t _literal_count(const uint32_t* formula) noexcept:
+    """Literals of a formula of words."""
+    cdef uint32_t count = 0
+    cdef uint32_t clauses = formula[0]
+    cdef uint32_t terms
+    cdef const uint32_t* at = formula + 1
+    while clauses > 0:
+        clauses -= 1
+        terms = at[0]
+        at += 1
+        while terms > 0:
+            terms -= 1
+            count += at[0]
+            at += 1 + at[0]
+    return count
+
+
+cdef void _fill(const Access* access, uint32_t column, uint32_t bit, const Classes* classes) noexcept:
+    """Set the bit of a rule in the rows of the classes that let it pass."""
+    cdef uint32_t value
+    cdef uint32_t end = CLASSES
+    for value in range(end):
+        if classes.words[value >> 6] >> (value & 63) & 1:
+            access.rows[<size_t>value * access.columns + column] |= <uint64_t>1 << bit
+
+
+def _crowded(chosen, least):
+    """Those of [(first access, second access, number)], in order, that share their accesses with enough others: a
+    block costs as much with one rule as with 64.
+    """
+    counts = Counter([(first, second) for first, second, _ in chosen])
+    return sorted([item for item in chosen if counts[item[:2]] >= least])
 
 
 cdef uint64_t _hash(bytes text):
