@@ -23,6 +23,7 @@ from core.answers cimport (
     Names,
 )
 from core.answers cimport Decision as Answered
+from core.batch cimport Batch
 from core.candidates cimport Placement
 from core.kernel cimport Kernel, Situation, View
 from core.memory cimport Pool
@@ -33,6 +34,7 @@ from core.conditions cimport MATCH
 import msgspec
 
 from core import reasons, trace
+from core.batch import MATCHES_BYTES_MAX, THREADS_MAX, Matches  # no-cython-lint
 from core.answers import LOG_FIELDS, LOG_PLACEMENT_FIELDS, REFUSED_LOGGED_MAX, Decision  # no-cython-lint
 from core.bundle import content_hash, decode_bundle
 from core.check import check_bundle
@@ -63,6 +65,7 @@ cdef class Engine:
     cdef Piece _head                 # ,"bundle":{...},"profile":{"sequence":
     cdef int64_t _stale_after_ms
     cdef uint8_t* _answered          # scratch: by placement
+    cdef Batch _batch                # None until a batch is asked for
     cdef bint _busy
 
     def __cinit__(self, bytes content not None, revision):
@@ -179,6 +182,45 @@ cdef class Engine:
                 return self._match(<const octet_t*>buffer.buf, context, now_ms)
             finally:
                 PyBuffer_Release(&buffer)
+        finally:
+            self._leave()
+
+    def match_batch(self, list records not None, now_ms, *, dict context=None, size_t threads=1):
+        """Match many profiles at once, without the GIL.
+
+        Parameters
+        ----------
+        records : list of bytes-like or None
+            Packed profile records, None for nobody known; only read during the call.
+        now_ms : int
+            ms since 1970 UTC, the same for all.
+        context : dict
+            The request's facts, the same for all.
+        threads : int
+            How many threads share the work, at most THREADS_MAX.
+
+        Returns
+        -------
+        Matches
+            The same rules for each profile as `match` finds.
+
+        Raises
+        ------
+        RecordError
+            A record is damaged; the path says which, the first if several are.
+        RequestError
+            The answer would be larger than MATCHES_BYTES_MAX.
+        """
+        if self._busy:
+            raise RuntimeError("the engine is deciding in another thread")
+        self._busy = True
+        try:
+            if self._batch is None:
+                self._batch = Batch(self._kernel.tables, self._kernel.attributes)
+            # The context's strings and lists belong to `context` and the attributes, which last as long as the call.
+            return self._batch.match(
+                records, self._kernel.context_values({} if context is None else context), now_ms, threads
+            )
         finally:
             self._leave()
 

@@ -83,6 +83,8 @@ cdef class Kernel:
     cdef int write_end(self, const Answer* answer) except -1
     # The attribute values and literals of a decision, evaluated at least as far as `extent`.
     cdef View* view(self, bint anonymous, const Situation* situation, dict context, Extent extent) except NULL
+    # Values of which those of the context's attributes are set.
+    cdef const ov_value* context_values(self, dict context) except NULL
     # For a trace: (verdicts of the rules, values of the attributes), whatever the decision needed.
     cdef tuple explain(self, bint anonymous, const Situation* situation, dict context)
     # Forget what the last decision marked.

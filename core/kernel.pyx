@@ -165,6 +165,12 @@ cdef class Kernel:
         view.ready = True
         return view
 
+    cdef const ov_value* context_values(self, dict context) except NULL:
+        cdef View* view = &self._views[VIEW_PROFILE]
+        view.ready = False
+        self.attributes.load_context(context, True, view.values)
+        return view.values
+
     cdef tuple explain(self, bint anonymous, const Situation* situation, dict context):
         cdef const View* view = self.view(anonymous, situation, context, EXPLAIN)
         cdef uint32_t i

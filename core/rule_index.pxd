@@ -78,7 +78,7 @@ cdef class RuleIndex:
     cdef Literal* _conditions              # by condition
     cdef uint32_t** _formulas              # by rule, as words; NULL: not in the index
 
-    cdef bint holds(self, size_t rule) noexcept
+    cdef bint holds(self, size_t rule) noexcept nogil
     # Join what the index finds with `count` ascending hits; returns how many there are then.
     cdef uint32_t add(
         self, const ov_value* values, int64_t now, uint32_t* hits, uint32_t count

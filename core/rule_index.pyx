@@ -126,7 +126,7 @@ cdef class RuleIndex:
     def __reduce__(self):
         raise TypeError("a RuleIndex holds addresses and cannot be pickled")
 
-    cdef bint holds(self, size_t rule) noexcept:
+    cdef bint holds(self, size_t rule) noexcept nogil:
         return self._held[rule]
 
     # What the bundle says, as C.
