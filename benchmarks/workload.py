@@ -151,19 +151,11 @@ def _test(name: str, cel: str, python: str, c: str) -> Test:
     return Test(cel, python, f"(k_{name} & ({c}))", f"(k_{name} & !({c}))")
 
 
-def make_rule(
-    draw: random.Random,
-    names: Sequence[str] = FORTY,
-    share: float = RULE_MATCH_SHARE,
-    first: Test | None = None,
-) -> Rule:
-    """A rule of 3 to 6 conditions, of which `first` is one: an AND, some of whose members are ORs or negated.
-
-    `share`: how often it holds on random profiles, roughly, `first` apart.
-    """
-    count = draw.randint(3, 6) - (first is not None)
-    likely = share ** (1 / count)
-    members = [Rule(first.cel, first.python, first.holds)] if first else []
+def make_rule(draw: random.Random, names: Sequence[str] = FORTY) -> Rule:
+    """A rule of 3 to 6 conditions: an AND, some of whose members are ORs or negated."""
+    count = draw.randint(3, 6)
+    likely = RULE_MATCH_SHARE ** (1 / count)
+    members: list[Rule] = []
     while count > 0:
         if count >= 2 and draw.random() < 0.25:
             left, right = (make_condition(draw, likely * 0.6, names) for _ in range(2))
@@ -231,7 +223,11 @@ def make_workload(rule_count: int, profile_count: int, seed: int = 20261123) -> 
     """Rules, profiles, engine and records of one seed."""
     draw = random.Random(seed)
     rules = [make_rule(draw) for _ in range(rule_count)]
-    profiles = [make_profile(draw) for _ in range(profile_count)]
+    return prepared(rules, [make_profile(draw) for _ in range(profile_count)])
+
+
+def prepared(rules: list[Rule], profiles: list[Profile]) -> Workload:
+    """Rules compiled and profiles packed."""
     content, _ = compile_catalogue(read_catalogue(catalogue_files(rules)), Layout())
     engine = Engine(content, 1)
     layout_id = engine.document.layout_id

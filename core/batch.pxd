@@ -36,7 +36,7 @@ ctypedef struct Scratch:
     ov_lanes* text_known     # by text group
     ov_lanes* quads          # tables of one text group
     uint32_t* touched        # literals that some profile has, of all text groups; as `strings`
-    uint32_t* touched_counts # by text group
+    uint32_t* touched_counts  # by text group
     ov_lanes* found          # by rule of the index
     const uint64_t** rows    # for the index
     uint64_t* marks

@@ -1,5 +1,11 @@
 from typing import final
 
+from core.rules import Tables
+from core.values import Attributes
+
+MATCHES_BYTES_MAX: int
+THREADS_MAX: int
+
 @final
 class Matches:
     """Which rules hold for which profiles."""
@@ -15,4 +21,7 @@ class Matches:
     def count(self, rule: int) -> int: ...
 
 @final
-class Batch: ...
+class Batch:
+    """The tables of an engine, made ready for blocks of profiles."""
+
+    def __new__(cls, tables: Tables, attributes: Attributes) -> Batch: ...

@@ -1,8 +1,9 @@
 """Matching many profiles at once (docs/decisions/0004-bundle-and-tables.md).
 
-A block of profiles is read one by one, each leaving one bit at the rank of each number and at each string that
-conditions ask for; then every condition, node and rule is a few operations on vectors that hold a bit for each profile
-of the block. Blocks are independent of each other, so threads take them in turns, without the GIL.
+A block of profiles is read one by one, each leaving one bit at the rank of each number and at each string
+that conditions ask for; then every condition, node and rule is a few operations on vectors that hold a bit
+for each profile of the block. Blocks are independent of each other, so threads take them in turns, without
+the GIL.
 """
 
 cimport cython
@@ -63,7 +64,8 @@ cdef enum:
     QUADS_MAX = 64
 
 #: Bytes of an answer; ask for fewer profiles at once where it would be larger.
-MATCHES_BYTES_MAX = 1 << 30
+cdef size_t ANSWER_BYTES_MAX = 1 << 30
+MATCHES_BYTES_MAX = ANSWER_BYTES_MAX
 THREADS_MAX = OV_THREADS_MAX
 
 
@@ -71,8 +73,8 @@ THREADS_MAX = OV_THREADS_MAX
 cdef class Matches:
     """Which rules hold for which profiles.
 
-    `bits` has a row for each rule, padded to 16 bytes; bit p of a row, the lowest of the first byte first, says whether
-    the rule is definitely true of profile p.
+    `bits` has a row for each rule, padded to 16 bytes; bit p of a row, the lowest of the first byte first,
+    says whether the rule is definitely true of profile p.
     """
 
     cdef const uint64_t* _row(self, size_t rule) except NULL:
@@ -196,11 +198,11 @@ cdef class Batch:
         cdef Matches matches = Matches.__new__(Matches)
         cdef size_t count = <size_t>len(records)
         cdef size_t held = 0
-        cdef size_t i
+        cdef size_t i, size
         cdef size_t blocks = (count + OV_BLOCK - 1) // OV_BLOCK
         threads = max(1, min(threads, min(blocks, <size_t>OV_THREADS_MAX)))
         size = self._tables.rule_count * blocks * BLOCK_WORDS * 8
-        if size > MATCHES_BYTES_MAX:
+        if size > ANSWER_BYTES_MAX:
             raise RequestError(
                 path="$.records", expected=f"an answer of at most {MATCHES_BYTES_MAX} bytes", got=str(size)
             )
@@ -288,7 +290,6 @@ cdef class Batch:
         cdef ov_lanes* plane = scratch.plane
         cdef uint32_t n = self._tables.conditions.width
         cdef const HasTest* has
-        cdef const ProgramTest* program
         for i in range(self._tables.conditions.has_counts[<size_t>MATCH]):
             memset(&plane[self._tables.conditions.has[i].position], 0, sizeof(ov_lanes))
         for i in range(self._tables.conditions.program_counts[<size_t>MATCH]):
@@ -361,7 +362,9 @@ cdef class Batch:
             elif verdict == 0:
                 ov_set_lane(&scratch.plane[program.position + n], lane)
         if self._tables.index.rule_count > 0:
-            self._tables.index.search(scratch.values, now, scratch.rows, scratch.marks)
+            self._tables.index.search(
+                scratch.values, now, scratch.rows, scratch.marks, scratch.marked
+            )
             found = self._tables.index.drain(scratch.marks, scratch.marked)
             for k in range(found):
                 ov_set_lane(&scratch.found[scratch.marked[k]], lane)

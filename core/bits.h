@@ -9,4 +9,7 @@ static inline int ov_lowest_bit(uint64_t word) { return __builtin_ctzll(word); }
 
 static inline int ov_bit_count(uint64_t word) { return __builtin_popcountll(word); }
 
+/* Ask for a line of memory that will be read soon; NULL and wrong addresses do no harm. */
+static inline void ov_prefetch(const void *at) { __builtin_prefetch(at); }
+
 #endif

@@ -1,4 +1,6 @@
-"""The distinct conditions of a bundle, laid out by attribute, and their evaluation into a plane of literals."""
+"""The distinct conditions of a bundle, laid out by attribute, and their evaluation into a plane of
+literals.
+"""
 
 cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -27,8 +29,8 @@ cdef enum Extent:
     EXPLAIN = 2
     EXTENTS = 3
 
-# Range tests of one attribute; conditions at positions [begin, begin + count). A key's rank is the number of bounds
-# at or below it; a condition holds on the ranks [low, low + span].
+# Range tests of one attribute; conditions at positions [begin, begin + count). A key's rank is the number
+# of bounds at or below it; a condition holds on the ranks [low, low + span].
 ctypedef struct RangeGroup:
     uint32_t attribute
     uint32_t begin
@@ -54,8 +56,9 @@ ctypedef struct TextLiteral:
     uint32_t hit_count
     const uint32_t* hits     # positions of the conditions that this string makes true
 
-# String tests of one attribute; conditions at positions [begin, begin + count). Of a string that is a literal of the
-# group every verdict is known in advance, parts included; of another one only the parts need a look.
+# String tests of one attribute; conditions at positions [begin, begin + count). Of a string that is a
+# literal of the group every verdict is known in advance, parts included; of another one only the parts need
+# a look.
 ctypedef struct TextGroup:
     uint32_t attribute
     uint32_t begin
@@ -104,7 +107,8 @@ cdef class Conditions:
     cdef int _build_text(self, TextGroup* group, list conditions, attribute, list members) except -1
     cdef int _build_rows(self, TextGroup* group) except -1
 
-# Make strings ready for find_literal; a dict of them gives the positions of the conditions that each makes true.
+# Make strings ready for find_literal; a dict of them gives the positions of the conditions that each makes
+# true.
 cdef int take_literals(Pool pool, TextGroup* group, wanted) except -1
 
 cdef const ov_step* build_program(Pool pool, list program) except NULL

@@ -1,9 +1,10 @@
 """The distinct conditions of a bundle, laid out by attribute, and their evaluation into a plane of literals
 (docs/decisions/0004-bundle-and-tables.md).
 
-Each condition is evaluated once. Numbers are compared by rank: one search among the bounds that an attribute's
-conditions name turns its value into a small number, and each condition is one compare of small numbers, many to a
-vector register. A string is looked up once; a literal's verdicts are a row that was made when the bundle was loaded.
+Each condition is evaluated once. Numbers are compared by rank: one search among the bounds that an
+attribute's conditions name turns its value into a small number, and each condition is one compare of small
+numbers, many to a vector register. A string is looked up once; a literal's verdicts are a row that was made
+when the bundle was loaded.
 """
 
 cimport cython
@@ -89,8 +90,8 @@ cdef dict CONSTANT_TYPES = {
 
 @cython.final
 cdef class Conditions:
-    """The conditions of one bundle, already checked by `core.check`; `extents`: the smallest `Extent` that needs
-    each of them.
+    """The conditions of one bundle, already checked by `core.check`; `extents`: the smallest `Extent` that
+    needs each of them.
     """
 
     def __cinit__(self, list conditions not None, list extents not None):
@@ -261,7 +262,9 @@ def _kind(condition):
 
 
 def _grouped(conditions, extents):
-    """[((extent, kind, attribute), condition indexes)], by extent first; what has no attribute is one group."""
+    """[((extent, kind, attribute), condition indexes)], by extent first; what has no attribute is one
+    group.
+    """
     groups = {}
     for i, condition in enumerate(conditions):
         kind = _kind(condition)
@@ -280,7 +283,9 @@ cdef uint64_t _hash(bytes text):
 
 
 cdef int take_literals(Pool pool, TextGroup* group, wanted) except -1:
-    """Make strings ready to be found; a dict gives each the positions of the conditions that it makes true."""
+    """Make strings ready to be found; a dict gives each the positions of the conditions that it makes
+    true.
+    """
     cdef uint64_t* hashes = <uint64_t*>pool.take(len(wanted), sizeof(uint64_t))
     cdef TextLiteral* literals = <TextLiteral*>pool.take(len(wanted), sizeof(TextLiteral))
     cdef uint32_t* hits
@@ -352,8 +357,8 @@ cdef inline void _run_range(
         )
     elif group.width == 2:
         ov_range_tests_16(
-            <uint16_t>rank, <const uint16_t*>group.low, <const uint16_t*>group.span, group.count, valid, known,
-            is_true, is_true + n,
+            <uint16_t>rank, <const uint16_t*>group.low, <const uint16_t*>group.span, group.count, valid,
+            known, is_true, is_true + n,
         )
     else:
         ov_range_tests_32(

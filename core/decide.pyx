@@ -217,7 +217,8 @@ cdef class Engine:
         try:
             if self._batch is None:
                 self._batch = Batch(self._kernel.tables, self._kernel.attributes)
-            # The context's strings and lists belong to `context` and the attributes, which last as long as the call.
+            # The context's strings and lists belong to `context` and the attributes, which last as long as
+            # the call.
             return self._batch.match(
                 records, self._kernel.context_values({} if context is None else context), now_ms, threads
             )

@@ -58,7 +58,6 @@ from core.record cimport (
     load32,
     load64,
     padded,
-    slot_at,
     stamp_of,
     string_next,
 )
@@ -103,8 +102,8 @@ cdef int check_slots(const octet_t* record, size_t size) noexcept nogil:
     return FAULT_NONE if cursor == size else FAULT_HEAP_END
 
 
-# Most slots are plain values, and most of those are in order: one look says so. Bytes of the slot's heap entry, or 0:
-# what does not pass here is looked at again, to say what is wrong.
+# Most slots are plain values, and most of those are in order: one look says so. Bytes of the slot's heap
+# entry, or 0: what does not pass here is looked at again, to say what is wrong.
 cdef inline size_t plain_bytes(
     const octet_t* record, unsigned int number, const RecordSlot* slot, size_t cursor, size_t size
 ) noexcept nogil:

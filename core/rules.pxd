@@ -30,7 +30,7 @@ cdef class Tables:
     cdef uint32_t* rule_false              # rule -> position of "definitely false"
     cdef ov_node_group* groups
     cdef size_t group_counts[3]            # by Extent: groups [0, count) are evaluated
-    cdef uint32_t eager_count              # rules that `match` reads from the plane; the others are in the index
+    cdef uint32_t eager_count              # rules that `match` reads from the plane, not from the index
     cdef uint32_t* eager                   # their numbers, ascending
     cdef uint32_t* eager_true              # and their positions of "definitely true"
     cdef uint32_t* _hits                   # scratch: rules found true

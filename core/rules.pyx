@@ -1,9 +1,10 @@
 """Tables that turn attribute values into literals, and literals into rules
 (docs/decisions/0004-bundle-and-tables.md).
 
-`core.conditions` evaluates each distinct condition once; nodes are evaluated in groups of equal level, operator and
-arity. The plane of literals is laid out anew here, so that a group writes consecutive bytes: conditions' true
-literals, their false literals, nodes. Rules that `core.rule_index` holds have no nodes of their own in a match.
+`core.conditions` evaluates each distinct condition once; nodes are evaluated in groups of equal level,
+operator and arity. The plane of literals is laid out anew here, so that a group writes consecutive bytes:
+conditions' true literals, their false literals, nodes. Rules that `core.rule_index` holds have no nodes of
+their own in a match.
 """
 
 cimport cython
@@ -29,8 +30,8 @@ cdef extern from "tables.h":
 cdef class Tables:
     """The tables of one bundle, already checked by `core.check`. `deciding`: literals that decisions read.
 
-    Nodes that neither a decision nor a match needs are evaluated for a trace only; conditions that no decision needs
-    are left out of it, so that what only the hub matches (journeys) costs an edge nothing.
+    Nodes that neither a decision nor a match needs are evaluated for a trace only; conditions that no
+    decision needs are left out of it, so that what only the hub matches (journeys) costs an edge nothing.
     """
 
     def __cinit__(self, document not None, frozenset deciding not None):
@@ -128,8 +129,8 @@ cdef class Tables:
         ov_run_nodes(self.groups, self.group_counts[<size_t>extent], literals)
 
     cdef list matching(self, const ov_value* values, int64_t now, const uint8_t* literals):
-        """Indexes of the rules that are definitely true in a plane evaluated from these values as far as MATCH
-        or further, ascending.
+        """Indexes of the rules that are definitely true in a plane evaluated from these values as far as
+        MATCH or further, ascending.
         """
         cdef uint32_t count = ov_collect(self.eager, self.eager_true, self.eager_count, literals, self._hits)
         cdef list result

@@ -1,4 +1,6 @@
-"""The index of large rule sets: it finds what the tables find, whatever the values, the planes and the shapes."""
+"""The index of large rule sets: it finds what the tables find, whatever the values, the planes and the
+shapes.
+"""
 
 import math
 import random
