@@ -1,13 +1,13 @@
 """The seeded workload of the core figures: 40 attributes, rules of 3 to 6 conditions, about 15 % matching.
 
-Every rule exists twice, as CEL for our compiler and as Python for the generated baseline; both see the
-same profile.
+Every rule exists three times, as CEL for our compiler and as Python and C for the generated baselines; all
+see the same profile.
 """
 
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from core.compiler import Layout, compile_catalogue
 from core.decide import Engine
@@ -21,10 +21,30 @@ WORDS = [
     for stem in ("red", "blue", "green", "north", "south", "gold", "new", "old")
     for number in range(6)
 ]
+PARTS = ("re", "o", "-", "l")
 RULE_MATCH_SHARE = 0.15
 IMPRESSIONS = 2
 
 Profile = dict[str, Any]
+
+
+class Test(NamedTuple):
+    """A condition in three languages. C: `k_NAME` says whether the record holds the attribute, `NAME` is its
+    number, its bool, or the index in WORDS of its string; `NAME_part` says whether it contains PARTS[part].
+    """
+
+    cel: str
+    python: str
+    holds: str  # C, definitely true
+    fails: str  # C, definitely false
+
+
+class Rule(NamedTuple):
+    """A rule in three languages; the C expression is 1 where it is definitely true."""
+
+    cel: str
+    python: str
+    c: str
 
 
 def attribute_names(ints: int, floats: int, strings: int, bools: int) -> tuple[str, ...]:
@@ -42,7 +62,7 @@ EIGHT = attribute_names(3, 2, 2, 1)
 class Workload:
     """Rules as CEL and Python text, profiles as dicts, and the engine that holds the rules."""
 
-    rules: list[tuple[str, str]]
+    rules: list[Rule]
     profiles: list[Profile]
     engine: Engine
     records: list[bytes]
@@ -50,7 +70,7 @@ class Workload:
     def generated(self) -> Callable[[Profile], list[int]]:
         """One Python function over all rules: what a careful team writes when it generates code."""
         names = [f"    {name} = p[{name!r}]" for name in FORTY]
-        tests = [f"    if {python}: out.append({index})" for index, (_, python) in enumerate(self.rules)]
+        tests = [f"    if {rule.python}: out.append({index})" for index, rule in enumerate(self.rules)]
         source = "\n".join(["def match(p):", "    out = []", *names, *tests, "    return out"])
         scope: dict[str, Any] = {}
         exec(compile(source, "generated", "exec"), scope)
@@ -74,59 +94,92 @@ def make_profile(draw: random.Random, names: Sequence[str] = FORTY) -> Profile:
     return values
 
 
-def make_condition(draw: random.Random, likely: float, names: Sequence[str]) -> tuple[str, str]:
-    """A condition (CEL, Python) that holds with probability near `likely` on a random profile."""
+def make_condition(draw: random.Random, likely: float, names: Sequence[str]) -> Test:
+    """A condition that holds with probability near `likely` on a random profile."""
     name = draw.choice(names)
     match name[0], draw.randrange(3):
         case (("i" | "f"), 0):
             bound = int(1000 * likely)
-            return f"profile.{name} < {bound if name[0] == 'i' else float(bound)}", f"{name} < {bound}"
+            return _test(
+                name, f"profile.{name} < {_literal(name, bound)}", f"{name} < {bound}", f"{name} < {bound}"
+            )
         case (("i" | "f"), 1):
             low = draw.randrange(0, max(1, int(1000 * (1 - likely))))
-            high = low + int(1000 * likely)
-            low_text, high_text = (str(low), str(high)) if name[0] == "i" else (f"{low}.0", f"{high}.0")
-            return (
-                f"profile.{name} >= {low_text} && profile.{name} <= {high_text}",
-                f"{low} <= {name} <= {high}",
-            )
+            return between(name, low, low + int(1000 * likely))
         case (("i" | "f"), _):
             bound = int(1000 * (1 - likely))
-            return f"profile.{name} > {bound if name[0] == 'i' else float(bound)}", f"{name} > {bound}"
+            return _test(
+                name, f"profile.{name} > {_literal(name, bound)}", f"{name} > {bound}", f"{name} > {bound}"
+            )
         case "s", 0:
             word = draw.choice(WORDS)
-            return f'profile.{name} != "{word}"', f"{name} != {word!r}"
+            return _test(
+                name, f'profile.{name} != "{word}"', f"{name} != {word!r}", f"{name} != {WORDS.index(word)}"
+            )
         case "s", 1:
-            part = draw.choice(("re", "o", "-", "l"))
-            return f'profile.{name}.contains("{part}")', f"{part!r} in {name}"
+            part = draw.choice(PARTS)
+            index = PARTS.index(part)
+            return _test(name, f'profile.{name}.contains("{part}")', f"{part!r} in {name}", f"{name}_{index}")
         case "s", _:
-            words = draw.sample(WORDS, max(1, int(len(WORDS) * likely)))
-            listed = ", ".join(f'"{word}"' for word in words)
-            return f"profile.{name} in [{listed}]", f"{name} in {set(words)!r}"
+            return one_of(name, draw.sample(WORDS, max(1, int(len(WORDS) * likely))))
         case _:
-            return f"(has(profile.{name}) && profile.{name})", name
+            holds = f"(k_{name} & {name})"
+            return Test(f"(has(profile.{name}) && profile.{name})", name, holds, f"({holds} ^ 1)")
 
 
-def make_rule(draw: random.Random, names: Sequence[str] = FORTY) -> tuple[str, str]:
+def between(name: str, low: int, high: int) -> Test:
+    """A test of a number against two bounds, both included."""
+    bounds = f"{_literal(name, low)} && profile.{name} <= {_literal(name, high)}"
+    inside = f"({name} >= {low}) & ({name} <= {high})"
+    return _test(name, f"profile.{name} >= {bounds}", f"{low} <= {name} <= {high}", inside)
+
+
+def one_of(name: str, words: list[str]) -> Test:
+    """A test whether a string is one of some WORDS; the C tests one bit of a mask."""
+    listed = ", ".join(f'"{word}"' for word in words)
+    mask = sum(1 << WORDS.index(word) for word in words)
+    return _test(
+        name, f"profile.{name} in [{listed}]", f"{name} in {set(words)!r}", f"({mask}ull >> {name}) & 1"
+    )
+
+
+def _literal(name: str, bound: int) -> str:
+    return str(bound) if name[0] == "i" else f"{bound}.0"
+
+
+def _test(name: str, cel: str, python: str, c: str) -> Test:
+    return Test(cel, python, f"(k_{name} & ({c}))", f"(k_{name} & !({c}))")
+
+
+def make_rule(draw: random.Random, names: Sequence[str] = FORTY) -> Rule:
     """A rule of 3 to 6 conditions: an AND, some of whose members are ORs or negated."""
     count = draw.randint(3, 6)
     likely = RULE_MATCH_SHARE ** (1 / count)
-    members: list[tuple[str, str]] = []
+    members: list[Rule] = []
     while count > 0:
         if count >= 2 and draw.random() < 0.25:
             left, right = (make_condition(draw, likely * 0.6, names) for _ in range(2))
-            members.append((f"({left[0]} || {right[0]})", f"({left[1]} or {right[1]})"))
+            members.append(
+                Rule(
+                    f"({left.cel} || {right.cel})",
+                    f"({left.python} or {right.python})",
+                    f"({left.holds} | {right.holds})",
+                )
+            )
             count -= 2
         elif draw.random() < 0.1:
-            cel, python = make_condition(draw, 1 - likely, names)
-            members.append((f"!({cel})", f"not ({python})"))
+            test = make_condition(draw, 1 - likely, names)
+            members.append(Rule(f"!({test.cel})", f"not ({test.python})", test.fails))
             count -= 1
         else:
-            members.append(make_condition(draw, likely, names))
+            test = make_condition(draw, likely, names)
+            members.append(Rule(test.cel, test.python, test.holds))
             count -= 1
-    return " && ".join(cel for cel, _ in members), " and ".join(python for _, python in members)
+    cel, python, c = zip(*members, strict=True)
+    return Rule(" && ".join(cel), " and ".join(python), " & ".join(c))
 
 
-def catalogue_files(rules: list[tuple[str, str]], names: Sequence[str] = FORTY) -> dict[str, str]:
+def catalogue_files(rules: Sequence[Rule], names: Sequence[str] = FORTY) -> dict[str, str]:
     """The rules as segments of a catalogue."""
     types = {"i": "int", "f": "float", "s": "string", "b": "bool"}
     lines = [
@@ -138,8 +191,8 @@ def catalogue_files(rules: list[tuple[str, str]], names: Sequence[str] = FORTY) 
         for name in names
     ]
     lines.append("segments:")
-    for index, (cel, _) in enumerate(rules):
-        lines += [f"  - id: r{index:06d}", "    owner: bench", "    when: >-", f"      {cel}"]
+    for index, rule in enumerate(rules):
+        lines += [f"  - id: r{index:06d}", "    owner: bench", "    when: >-", f"      {rule.cel}"]
     return {"bench.yaml": "\n".join(lines) + "\n"}
 
 
@@ -170,7 +223,11 @@ def make_workload(rule_count: int, profile_count: int, seed: int = 20261123) -> 
     """Rules, profiles, engine and records of one seed."""
     draw = random.Random(seed)
     rules = [make_rule(draw) for _ in range(rule_count)]
-    profiles = [make_profile(draw) for _ in range(profile_count)]
+    return prepared(rules, [make_profile(draw) for _ in range(profile_count)])
+
+
+def prepared(rules: list[Rule], profiles: list[Profile]) -> Workload:
+    """Rules compiled and profiles packed."""
     content, _ = compile_catalogue(read_catalogue(catalogue_files(rules)), Layout())
     engine = Engine(content, 1)
     layout_id = engine.document.layout_id

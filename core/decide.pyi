@@ -7,6 +7,9 @@ from core.answers import LOG_FIELDS as LOG_FIELDS
 from core.answers import LOG_PLACEMENT_FIELDS as LOG_PLACEMENT_FIELDS
 from core.answers import REFUSED_LOGGED_MAX as REFUSED_LOGGED_MAX
 from core.answers import Decision as Decision
+from core.batch import MATCHES_BYTES_MAX as MATCHES_BYTES_MAX
+from core.batch import THREADS_MAX as THREADS_MAX
+from core.batch import Matches as Matches
 from core.bundle import BundleDocument
 from core.events import Event
 from core.fold import FoldPlan
@@ -37,3 +40,11 @@ class Engine:
     def fallback(self, request: Request, now_ms: int, reason: str, *, at_edge: bool = True) -> Decision: ...
     def match(self, record: Buffer | None, context: dict[str, Any], now_ms: int) -> list[int]: ...
     def score(self, record: Buffer | None, context: dict[str, Any], now_ms: int) -> list[float]: ...
+    def match_batch(
+        self,
+        records: list[Buffer | None],
+        now_ms: int,
+        *,
+        context: dict[str, Any] | None = None,
+        threads: int = 1,
+    ) -> Matches: ...

@@ -23,16 +23,18 @@ from core.answers cimport (
     Names,
 )
 from core.answers cimport Decision as Answered
+from core.batch cimport Batch
 from core.candidates cimport Placement
 from core.kernel cimport Kernel, Situation, View
 from core.memory cimport Pool
 from core.output cimport YEAR_1_MS, YEAR_10000_MS, Output, Piece
 from core.record cimport RecordHeader, header_at, require_record
-from core.rules cimport MATCH
+from core.conditions cimport MATCH
 
 import msgspec
 
 from core import reasons, trace
+from core.batch import MATCHES_BYTES_MAX, THREADS_MAX, Matches  # no-cython-lint
 from core.answers import LOG_FIELDS, LOG_PLACEMENT_FIELDS, REFUSED_LOGGED_MAX, Decision  # no-cython-lint
 from core.bundle import content_hash, decode_bundle
 from core.check import check_bundle
@@ -63,6 +65,7 @@ cdef class Engine:
     cdef Piece _head                 # ,"bundle":{...},"profile":{"sequence":
     cdef int64_t _stale_after_ms
     cdef uint8_t* _answered          # scratch: by placement
+    cdef Batch _batch                # None until a batch is asked for
     cdef bint _busy
 
     def __cinit__(self, bytes content not None, revision):
@@ -182,6 +185,46 @@ cdef class Engine:
         finally:
             self._leave()
 
+    def match_batch(self, list records not None, now_ms, *, dict context=None, size_t threads=1):
+        """Match many profiles at once, without the GIL.
+
+        Parameters
+        ----------
+        records : list of bytes-like or None
+            Packed profile records, None for nobody known; only read during the call.
+        now_ms : int
+            ms since 1970 UTC, the same for all.
+        context : dict
+            The request's facts, the same for all.
+        threads : int
+            How many threads share the work, at most THREADS_MAX.
+
+        Returns
+        -------
+        Matches
+            The same rules for each profile as `match` finds.
+
+        Raises
+        ------
+        RecordError
+            A record is damaged; the path says which, the first if several are.
+        RequestError
+            The answer would be larger than MATCHES_BYTES_MAX.
+        """
+        if self._busy:
+            raise RuntimeError("the engine is deciding in another thread")
+        self._busy = True
+        try:
+            if self._batch is None:
+                self._batch = Batch(self._kernel.tables, self._kernel.attributes)
+            # The context's strings and lists belong to `context` and the attributes, which last as long as
+            # the call.
+            return self._batch.match(
+                records, self._kernel.context_values({} if context is None else context), now_ms, threads
+            )
+        finally:
+            self._leave()
+
     def score(self, record, dict context not None, now_ms):
         """Outputs of the models, in the bundle's order, for a profile whatever it has consented to."""
         cdef Py_buffer buffer
@@ -214,7 +257,7 @@ cdef class Engine:
         situation.record = record
         situation.now_ms = now_ms
         view = self._kernel.view(False, &situation, context, MATCH)
-        return self._kernel.tables.matching(view.literals)
+        return self._kernel.tables.matching(view.values, now_ms, view.literals)
 
     cdef int _enter(self, request, now_ms) except -1:
         """Refuse what no decision can be made of, and take the engine's scratch memory."""

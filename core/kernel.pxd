@@ -12,7 +12,8 @@ from core.caps cimport Caps
 from core.content cimport Block, Blocks
 from core.memory cimport Pool
 from core.output cimport Output, Piece
-from core.rules cimport Extent, Tables
+from core.conditions cimport Extent
+from core.rules cimport Tables
 from core.scoring cimport Models
 from core.values cimport Attributes, ov_value
 
@@ -95,6 +96,8 @@ cdef class Kernel:
     cdef int write_end(self, const Answer* answer) except -1
     # The attribute values and literals of a decision, evaluated at least as far as `extent`.
     cdef View* view(self, bint anonymous, const Situation* situation, dict context, Extent extent) except NULL
+    # Values of which those of the context's attributes are set.
+    cdef const ov_value* context_values(self, dict context) except NULL
     # For a trace: (verdicts of the rules, values of the attributes), whatever the decision needed.
     cdef tuple explain(self, bint anonymous, const Situation* situation, dict context)
     # Outputs of all models.

@@ -54,7 +54,8 @@ from core.content cimport Block, Blocks, write_constant
 from core.memory cimport Pool
 from core.output cimport Output, Piece
 from core.record cimport Consent, consent_at, consent_granted
-from core.rules cimport DECIDE, EXPLAIN, Extent, Tables
+from core.conditions cimport DECIDE, EXPLAIN, Extent
+from core.rules cimport Tables
 from core.scoring cimport Models
 from core.values cimport Attributes, as_object, ov_value
 
@@ -185,6 +186,12 @@ cdef class Kernel:
         view.extent = extent
         view.ready = True
         return view
+
+    cdef const ov_value* context_values(self, dict context) except NULL:
+        cdef View* view = &self._views[VIEW_PROFILE]
+        view.ready = False
+        self.attributes.load_context(context, True, view.values)
+        return view.values
 
     cdef tuple explain(self, bint anonymous, const Situation* situation, dict context):
         cdef const View* view = self.view(anonymous, situation, context, EXPLAIN)

@@ -169,6 +169,9 @@ cdef int64_t fold_granule(
 # Finish a record that is being written: fold its buckets at `packed at`, then set the checksum.
 cdef void seal(octet_t* record) noexcept nogil
 
+# Raise RecordError for a Fault of bytes of this size; nothing for FAULT_NONE.
+cdef int require(int fault, size_t size) except -1
+
 # Refuse bytes that are no record: RecordError.
 cdef int require_record(const octet_t* record, size_t size) except -1
 

@@ -30,6 +30,16 @@ static inline size_t ov_utf8_step(const unsigned char *p, size_t left) {
     return 0;
 }
 
+/* Whether fewer than eight bytes are ASCII: two words that overlap, or three bytes. */
+static inline int ov_is_short_ascii(const unsigned char *p, size_t size) {
+    uint32_t first, last;
+    if (size < 4)
+        return size == 0 || ((p[0] | p[size / 2] | p[size - 1]) & 0x80) == 0;
+    memcpy(&first, p, 4);
+    memcpy(&last, p + size - 4, 4);
+    return ((first | last) & 0x80808080u) == 0;
+}
+
 static inline int ov_is_utf8(const unsigned char *p, size_t size) {
     while (size > 0) {
         uint64_t word;
@@ -41,6 +51,8 @@ static inline int ov_is_utf8(const unsigned char *p, size_t size) {
                 size -= 8;
                 continue;
             }
+        } else if (ov_is_short_ascii(p, size)) {
+            return 1;
         }
         step = ov_utf8_step(p, size);
         if (step == 0)

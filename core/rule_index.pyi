@@ -1,0 +1,13 @@
+from typing import final
+
+from core.bundle import BundleDocument
+
+@final
+class RuleIndex:
+    def __new__(cls, document: BundleDocument, needed: frozenset[int]) -> RuleIndex: ...
+    @property
+    def rule_count(self) -> int: ...
+    @property
+    def mark_words(self) -> int: ...
+    @property
+    def access_count(self) -> int: ...
