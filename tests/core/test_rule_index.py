@@ -69,7 +69,7 @@ def add_condition(draw: random.Random, sketch: Sketch, known: list[str]) -> int:
         return sketch.condition(b.OP_PROGRAM, program=[(0, 0), (0, 1), (b.P_LT, 0)])
     match kind:
         case b.INT:
-            low = draw.choice(EDGES) if draw.random() < 0.1 else draw.randrange(NUMBERS)
+            low = draw.choice((*EDGES, *[draw.randrange(NUMBERS) for _ in EDGES]))
             high = draw.choice(EDGES) if draw.random() < 0.1 else low + draw.randrange(-1, 5)
             return sketch.condition(b.OP_RANGE, attribute, lo=low, hi=max(INT64_MIN, min(high, INT64_MAX)))
         case b.FLOAT:
@@ -88,9 +88,7 @@ def add_condition(draw: random.Random, sketch: Sketch, known: list[str]) -> int:
 
 
 def aim(draw: random.Random, sketch: Sketch) -> list[int]:
-    """Literals that few profiles meet: a narrow range, the lack of all that is not in one, or two wider ones of two
-    attributes.
-    """
+    """Literals that few profiles meet: a narrow range, the lack of all that is not in one, or two wider ones."""
     number, low = draw.randrange(2), draw.randrange(NUMBERS)
     match draw.randrange(3):
         case 0:
