@@ -88,7 +88,7 @@ def add_condition(draw: random.Random, sketch: Sketch, known: list[str]) -> int:
 
 
 def aim(draw: random.Random, sketch: Sketch) -> list[int]:
-    """Literals that few profiles meet: a narrow range, the lack of all that is not in one, or two wider ones."""
+    """Literals that few profiles meet: a narrow range, what two ranges leave over, or two wider ranges."""
     number, low = draw.randrange(2), draw.randrange(NUMBERS)
     match draw.randrange(3):
         case 0:
