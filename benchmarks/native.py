@@ -3,9 +3,8 @@
 Generated for the rules of a workload, compiled with the core's own flags and called from Python as the engine
 is: one packed record in, a list of ints out. It knows slots, types, words and bounds in advance, tests each
 attribute branch-free, finds the parts of each string once, and evaluates every rule without a branch. An
-absent attribute is CEL's error, as in the engine. Nothing of it is shared with the engine but the hash
-that records
-are sealed with.
+absent attribute is CEL's error, as in the engine. Nothing of it is shared with the engine but the hash that
+records are sealed with.
 """
 
 import importlib.util

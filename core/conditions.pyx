@@ -53,7 +53,7 @@ cdef enum:
     C_OP_STARTS = 5
 
     # Bytes of a group's rows of verdicts; a larger group lists the conditions that each string makes true.
-    ROWS_BYTES_MAX = 1 << 18
+    ROWS_BYTES_MAX = 262144
 
 # The kinds of conditions, in the order of their positions in the plane.
 cdef enum:

@@ -361,27 +361,25 @@ cdef class IndexPlan:
         cdef Classes found = _all_classes()
         cdef Classes clause
         cdef uint32_t w
-        cdef const uint32_t* at = self._draft
-        cdef const uint32_t* end = at + size
-        while at < end:
-            clause = self._clause_classes(at, attribute)
+        cdef int at = 0
+        while at < size:
+            clause = self._clause_classes(self._draft + at, attribute)
             for w in range(4):
                 found.words[w] &= clause.words[w]
-            at = _clause_end(at)
+            at = _clause_end(self._draft, at)
         return found
 
     cdef uint32_t* _ordered(self, int size) except NULL:
         """The drafted rule, its clauses counted and those first that hold least often."""
         cdef uint32_t* out = <uint32_t*>self._pool.take(<size_t>size + 1, sizeof(uint32_t))
         cdef uint32_t* to = out + 1
-        cdef const uint32_t* at = self._draft
-        cdef const uint32_t* begin
-        cdef const uint32_t* end = at + size
+        cdef int at = 0
+        cdef int begin
         clauses = []
-        while at < end:
+        while at < size:
             begin = at
-            at = _clause_end(at)
-            clauses.append((self._clause_share(begin), begin - self._draft, at - begin))
+            at = _clause_end(self._draft, at)
+            clauses.append((self._clause_share(self._draft + begin), begin, at - begin))
         out[0] = <uint32_t>len(clauses)
         for _, start, length in sorted(clauses):
             memcpy(to, self._draft + <size_t>start, <size_t>length * sizeof(uint32_t))
@@ -393,11 +391,13 @@ cdef uint64_t _hash(bytes text):
     return xxh64_c(<const octet_t*><const char*>text, len(text), 0)
 
 
-cdef inline const uint32_t* _clause_end(const uint32_t* clause) noexcept:
-    cdef uint32_t _term
-    cdef const uint32_t* at = clause + 1
-    for _term in range(clause[0]):
-        at += 1 + at[0]
+cdef inline int _clause_end(const uint32_t* words, int at) noexcept:
+    """Where the clause at words[at] ends."""
+    cdef uint32_t terms = words[at]
+    at += 1
+    while terms > 0:
+        terms -= 1
+        at += 1 + <int>words[at]
     return at
 
 

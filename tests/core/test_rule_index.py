@@ -32,6 +32,8 @@ from tests.properties.profiles import examples
 KINDS = (b.INT, b.INT, b.FLOAT, b.FLOAT, b.STRING, b.STRING, b.BOOL, b.STRINGS)
 EDGES = (INT64_MIN, INT64_MIN + 1, -1, 0, 1, INT64_MAX - 1, INT64_MAX)
 RULES = 1200
+#: More different numbers than an attribute has classes.
+NUMBERS = 1000
 
 
 def words(vocabulary: int) -> list[str]:
@@ -43,7 +45,7 @@ def value_of(draw: random.Random, kind: int, known: list[str]) -> Any:
         return None
     match kind:
         case b.INT:
-            return draw.choice(EDGES) if draw.random() < 0.1 else draw.randrange(200)
+            return draw.choice(EDGES) if draw.random() < 0.1 else draw.randrange(NUMBERS)
         case b.FLOAT:
             return draw.choice((math.inf, -math.inf, -0.0, draw.uniform(-10, 10), float(draw.randrange(10))))
         case b.STRING:
@@ -67,7 +69,7 @@ def add_condition(draw: random.Random, sketch: Sketch, known: list[str]) -> int:
         return sketch.condition(b.OP_PROGRAM, program=[(0, 0), (0, 1), (b.P_LT, 0)])
     match kind:
         case b.INT:
-            low = draw.choice(EDGES) if draw.random() < 0.1 else draw.randrange(200)
+            low = draw.choice((*EDGES, *[draw.randrange(NUMBERS) for _ in EDGES]))
             high = draw.choice(EDGES) if draw.random() < 0.1 else low + draw.randrange(-1, 5)
             return sketch.condition(b.OP_RANGE, attribute, lo=low, hi=max(INT64_MIN, min(high, INT64_MAX)))
         case b.FLOAT:
@@ -86,14 +88,19 @@ def add_condition(draw: random.Random, sketch: Sketch, known: list[str]) -> int:
 
 
 def aim(draw: random.Random, sketch: Sketch) -> list[int]:
-    """Literals that few profiles meet: one narrow range, or two wider ones of two attributes."""
-    if draw.random() < 0.5:
-        low = draw.randrange(200)
-        return [2 * sketch.condition(b.OP_RANGE, draw.randrange(2), lo=low, hi=low + draw.randrange(3))]
-    low, start = draw.randrange(170), draw.uniform(-10, 8)
-    number = sketch.condition(b.OP_RANGE, draw.randrange(2), lo=low, hi=low + 30)
+    """Literals that few profiles meet: a narrow range, what two ranges leave over, or two wider ranges."""
+    number, low = draw.randrange(2), draw.randrange(NUMBERS)
+    match draw.randrange(3):
+        case 0:
+            return [2 * sketch.condition(b.OP_RANGE, number, lo=low, hi=low + draw.randrange(9))]
+        case 1:
+            below = sketch.condition(b.OP_RANGE, number, lo=INT64_MIN, hi=low - 1)
+            above = sketch.condition(b.OP_RANGE, number, lo=low + draw.randrange(9), hi=INT64_MAX)
+            return [2 * below + 1, 2 * above + 1]
+    low, start = draw.randrange(NUMBERS - NUMBERS // 8), draw.uniform(-10, 8)
+    wide = sketch.condition(b.OP_RANGE, number, lo=low, hi=low + NUMBERS // 8)
     bounds = b.float_key(start), b.float_key(start + 2)
-    return [2 * number, 2 * sketch.condition(b.OP_RANGE, draw.randrange(2, 4), lo=bounds[0], hi=bounds[1])]
+    return [2 * wide, 2 * sketch.condition(b.OP_RANGE, draw.randrange(2, 4), lo=bounds[0], hi=bounds[1])]
 
 
 def add_node(draw: random.Random, sketch: Sketch, op: int, refs: list[int], first: int) -> int:
