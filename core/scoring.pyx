@@ -215,7 +215,7 @@ cdef class Models:
         return copy
 
     cdef void begin(self) noexcept nogil:
-        self._round += 1
+        self._round = self._round + 1
 
     cdef void read(self, uint32_t placement, const ov_value* values) noexcept nogil:
         cdef const Group* group = &self._groups[placement]
