@@ -7,6 +7,7 @@ before the reads and writes that are to be watched.
 """
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -78,13 +79,35 @@ for module in (Cython.Compiler.PyrexTypes, Cython.Compiler.Symtab):
     module.performance_hint = refuse_performance_hint
 
 
+NEEDED = re.compile(
+    r"""^from\s+([\w.]+)\s+cimport|^cdef\s+extern\s+from\s+"([\w.]+)"|^\s*\#\s*include\s+"([\w.]+)\"""",
+    re.MULTILINE,
+)
+
+
+def headers_of(source: Path) -> list[str]:
+    """The headers that a module's C comes to include, through what it cimports too, so that a changed header
+    compiles again those modules alone that see it. Cython finds the first level only.
+    """
+    found: set[Path] = set()
+    waiting = [source, source.with_suffix(".pxd")]
+    while waiting:
+        path = waiting.pop()
+        if path in found or not path.exists():
+            continue
+        found.add(path)
+        for module, extern, include in NEEDED.findall(path.read_text()):
+            header = extern or include
+            waiting.append(Path("core", header) if header else Path(*module.split(".")).with_suffix(".pxd"))
+    return sorted(str(path) for path in found if path.suffix == ".h")
+
+
 def extensions() -> list[Extension]:
-    headers = sorted(str(path) for path in Path("core").glob("*.h"))
     return [
         Extension(
             ".".join(path.with_suffix("").parts),
             [str(path)],
-            depends=headers,
+            depends=headers_of(path),
             include_dirs=["core"],
             define_macros=[(f"ONEVOICE_{MODE.upper()}", "1")],
             extra_compile_args=FLAGS,
