@@ -17,6 +17,7 @@ DURATION_PATTERN: Final = "^[0-9]{1,15}(ms|s|m|h|d)$"
 TIMESTAMP_PATTERN: Final = (
     "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$"
 )
+CLOCK_PATTERN: Final = "^([01][0-9]|2[0-3]):[0-5][0-9]$"
 #: Model files lie in the folder `models` of a catalogue: `.txt` of LightGBM, `.json` of XGBoost.
 ARTIFACT_PATTERN: Final = "^models/(?!.*\\.\\.)[A-Za-z0-9_][A-Za-z0-9_./ -]{0,180}\\.(txt|json)$"
 EXPRESSION_LENGTH_MAX: Final = 4_096
@@ -51,7 +52,7 @@ Expression = Annotated[
         min_length=1, max_length=EXPRESSION_LENGTH_MAX, description="a CEL expression (docs/expressions.md)"
     ),
 ]
-ClockTime = Annotated[str, _text("^([01][0-9]|2[0-3]):[0-5][0-9]$", 'a time of day such as "21:30"')]
+ClockTime = Annotated[str, _text(CLOCK_PATTERN, 'a time of day such as "21:30"')]
 Locale = Annotated[
     str, _text("^[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2})?$", "a language tag such as en or de-AT")
 ]

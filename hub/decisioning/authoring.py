@@ -22,6 +22,8 @@ from hub.decisioning.yaml_nodes import ListNode, MapNode, Node, ScalarNode, Yaml
 FILES_MAX: Final = 1_000
 FILE_LENGTH_MAX: Final = 4 * 1024 * 1024
 CATALOGUE_LENGTH_MAX: Final = 32 * 1024 * 1024
+#: A name with a fault is kept up to this length, so that what refers to it is found.
+NAME_LENGTH_MAX: Final = 256
 ENDINGS: Final = (".yaml", ".yml")
 SCHEMA_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
@@ -165,9 +167,10 @@ class _Reader:
         self._places = FilePlaces(files)
         self._lists: dict[str, list[Any]] = {kind: [] for kind in LIST_KINDS}
         self._singles: dict[str, Any] = {}
-        self._malformed: dict[str, set[str]] = {}
+        self._unknown: set[Path] = set()
         self._artifacts: dict[str, str] = {}
         self._faults: list[Fault] = []
+        self._unlisted = 0
         self._unread = False
         self._file = ""
         self._forms = Forms(self._note)
@@ -188,6 +191,8 @@ class _Reader:
     def _note(self, node: Node, path: Path, expected: str, got: str) -> None:
         if len(self._faults) < FAULTS_MAX:
             self._faults.append(Fault(self._file, node.line, render_path(path), expected, got, node.column))
+        else:
+            self._unlisted += 1
 
     def read(self, name: str) -> None:
         self._file = name
@@ -241,9 +246,9 @@ class _Reader:
             self._note(key, (kind,), f"`{kind}` in one file", "it again")
             return
         self._places.add_single(kind, self._file)
-        self._singles[kind] = value = self._forms.convert(node, _KINDS[kind], (kind,))
-        if value is BAD:
-            self._malformed[kind] = set()
+        value, unknown = self._forms.convert(node, _KINDS[kind], (kind,))
+        self._singles[kind] = None if value is BAD else value
+        self._unknown.update([(kind,)] if value is BAD else unknown)
 
     def _read_list(self, kind: str, node: Node) -> None:
         if isinstance(node, ScalarNode) and node.value is None:
@@ -253,33 +258,37 @@ class _Reader:
             self._unread = True
             return
         (item,) = _KINDS[kind].__args__
+        objects = self._lists[kind]
         for index, one in enumerate(node.items):
-            value = self._forms.convert(one, item, (kind, index))
+            value, unknown = self._forms.convert(one, item, (kind, index))
             if value is BAD:
-                self._malformed.setdefault(kind, set()).add(_name_of(one))
-            else:
-                self._lists[kind].append(value)
-                self._places.add_object(kind, self._file, index, one)
+                continue
+            if unknown:
+                self._unknown.update((kind, len(objects), *path[2:]) for path in unknown)
+                value = _with_name(value, one, [path[2] for path in unknown if len(path) == 3])
+            objects.append(value)
+            self._places.add_object(kind, self._file, index, one)
 
     def finish(self) -> Catalogue:
-        singles = {
-            kind: value for kind, value in self._singles.items() if value is not BAD and value is not None
-        }
+        singles = {kind: value for kind, value in self._singles.items() if value is not None}
         read: dict[str, Any] = {**self._lists, **singles}
         return Catalogue(
             **read,
             artifacts=self._artifacts,
             places=self._places,
             faults=self._faults,
-            malformed=self._malformed,
+            unlisted=self._unlisted,
+            unknown=self._unknown,
             unread=self._unread,
         )
 
 
-def _name_of(node: Node) -> str:
-    """The id (or an event's name) of an object that has faults, as far as it can be read."""
-    if isinstance(node, MapNode):
-        for key in ("id", "name"):
-            if key in node.entries and isinstance(node.entries[key][1], ScalarNode):
-                return str(node.entries[key][1].text)  # type: ignore[attr-defined]
-    return ""
+def _with_name(value: msgspec.Struct, node: Node, unknown: list[Any]) -> msgspec.Struct:
+    """An object of which the id (or an event's name) has a fault, under what was written for it, so that what
+    refers to it is not wrong as well."""
+    for key in ("id", "name"):
+        if key in unknown and isinstance(node, MapNode) and key in node.entries:
+            below = node.entries[key][1]
+            if isinstance(below, ScalarNode) and 0 < len(below.text) <= NAME_LENGTH_MAX:
+                return msgspec.structs.replace(value, **{key: below.text})
+    return value

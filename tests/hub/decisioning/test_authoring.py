@@ -91,7 +91,11 @@ offers:
         (7, "$.offers[0].treatments[1].more"),
         (2, "$.offers[0]"),
     ]
-    assert [offer.id for offer in read_catalogue({"x.yaml": text}).offers] == ["two"]
+    read = read_catalogue({"x.yaml": text})
+    assert [(offer.id, offer.priority) for offer in read.offers] == [("One", -1_000_000), ("two", 0)]
+    assert {path[:3] for path in read.unknown} == {
+        ("offers", 0, name) for name in ("id", "owner", "priority", "tags", "treatments")
+    }
 
 
 def test_indexes_in_paths_are_those_of_the_file() -> None:
