@@ -54,7 +54,7 @@ class Catalogue(msgspec.Struct, kw_only=True):
 
     `faults` are those of the form, found while reading (`unlisted`: how many more there were than are
     listed); the compiler reports them with its own. Each value that has such a fault is `unknown`: a
-    stand-in is in its place. `unread`: some file could not be read at all. `artifacts`: model files by path.
+    stand-in is in its place. `unread`: it is too large to be read. `artifacts`: model files by path.
     """
 
     governance: Governance | None = None

@@ -9,6 +9,8 @@ Path = tuple[str | int, ...]
 
 #: How the stand-in of a text begins. Each is another text, and none is the name of anything.
 STAND_IN: Final = "\N{SYMBOL FOR SUBSTITUTE}"
+#: Among the unknown: what a file holds that could not be read, which may be anything that is named elsewhere.
+UNREAD: Final[Path] = ("unread",)
 
 
 class Unknown:

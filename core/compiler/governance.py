@@ -14,7 +14,7 @@ def check_governance(work: Work) -> None:
     governance = work.catalogue.governance
     if governance is None:
         expected = "the key `governance` in one of the files"
-        work.faults.add((), expected, "none", of=[("governance",)])
+        work.faults.add((), expected, "none", of=[("governance",), *work.unread])
         return
     everyone: Path = ("governance", "people")
     people = [(*everyone, at, name) for at in range(len(governance.people)) for name in ("id", "roles")]

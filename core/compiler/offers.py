@@ -159,7 +159,7 @@ def _overridden_slots(work: Work) -> tuple[dict[str, set[str]], list[Path]]:
     """Slots for which some experiment brings blocks, by placement: a treatment may leave those open. And what
     of that is a stand-in."""
     found: dict[str, set[str]] = {}
-    unknown: list[Path] = []
+    unknown = list(work.unread)
     for at, experiment in enumerate(work.catalogue.experiments):
         rests: list[Path] = [("experiments", at, name) for name in ("placements", "variants")]
         unknown += filter(work.faults.unknown.touches, rests)

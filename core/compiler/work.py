@@ -9,7 +9,7 @@ from core.authoring.builtins import NO_PURPOSE, PURPOSES
 from core.authoring.limits import OBJECTS_MAX, OTHER_OBJECTS_MAX
 from core.authoring.text import clock_minutes, duration_ms, timestamp_ms
 from core.authoring.types import LIST_KINDS
-from core.authoring.unknown import STAND_IN
+from core.authoring.unknown import STAND_IN, UNREAD
 
 _Result = TypeVar("_Result")
 
@@ -53,8 +53,9 @@ class Work:
         self.faults = Faults(catalogue.places, catalogue.faults, catalogue.unknown, catalogue.unlisted)
         self.paths: dict[str, dict[str, Path]] = {kind: {} for kind in SINGULAR}
         self.objects: dict[str, dict[str, Any]] = {kind: {} for kind in SINGULAR}
+        self.unread: list[Path] = [UNREAD] if UNREAD in catalogue.unknown else []
         #: Where objects have no id that can be read: whatever is named and not found may be one of them.
-        self.unnamed: dict[str, list[Path]] = {kind: [] for kind in SINGULAR}
+        self.unnamed: dict[str, list[Path]] = {kind: list(self.unread) for kind in SINGULAR}
         self._index: dict[str, dict[str, int]] = {}
         self._check_counts()
         self._collect()

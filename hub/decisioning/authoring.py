@@ -16,6 +16,7 @@ import msgspec
 from core.authoring import Catalogue, Fault, Path, Place, render_path
 from core.authoring.faults import FAULTS_MAX
 from core.authoring.types import ARTIFACT_PATTERN, LIST_KINDS, CatalogueFile
+from core.authoring.unknown import UNREAD
 from hub.decisioning.forms import BAD, VALUES_MAX, Forms, TooManyValuesError, described
 from hub.decisioning.yaml_nodes import ListNode, MapNode, Node, ScalarNode, YamlError, compose
 
@@ -179,14 +180,17 @@ class _Reader:
     def _check_sizes(self) -> None:
         length = sum(len(text) for text in self._files.values())
         if not 0 < len(self._files) <= FILES_MAX:
-            self._refuse_file("", f"1 to {FILES_MAX} files", str(len(self._files)))
+            self._refuse_all(f"1 to {FILES_MAX} files", str(len(self._files)))
         if length > CATALOGUE_LENGTH_MAX:
-            expected = f"a catalogue of at most {CATALOGUE_LENGTH_MAX} characters"
-            self._refuse_file("", expected, str(length))
+            self._refuse_all(f"a catalogue of at most {CATALOGUE_LENGTH_MAX} characters", str(length))
+
+    def _refuse_all(self, expected: str, got: str, file: str = "") -> None:
+        self._faults.append(Fault(file, 0, "$", expected, got))
+        self._unread = True
 
     def _refuse_file(self, file: str, expected: str, got: str, line: int = 0, column: int = 0) -> None:
         self._faults.append(Fault(file, line, "$", expected, got, column))
-        self._unread = True
+        self._unknown.add(UNREAD)
 
     def _note(self, node: Node, path: Path, expected: str, got: str) -> None:
         if len(self._faults) < FAULTS_MAX:
@@ -197,7 +201,7 @@ class _Reader:
     def read(self, name: str) -> None:
         self._file = name
         text = self._files[name]
-        if self._unread and not self._faults[0].file:
+        if self._unread:
             return  # the whole is too large already
         if _ARTIFACT.fullmatch(name):
             self._read_artifact(name, text)
@@ -223,7 +227,7 @@ class _Reader:
         except YamlError as error:
             self._refuse_file(name, error.expected, error.got, error.line, error.column)
         except TooManyValuesError:
-            self._refuse_file(name, f"a catalogue of at most {VALUES_MAX} values, aliases included", "more")
+            self._refuse_all(f"a catalogue of at most {VALUES_MAX} values, aliases included", "more", name)
 
     def _read_root(self, root: Node | None) -> None:
         if root is None or (isinstance(root, ScalarNode) and root.value is None):
@@ -255,7 +259,7 @@ class _Reader:
             return
         if not isinstance(node, ListNode):
             self._note(node, (kind,), "a list", described(node))
-            self._unread = True
+            self._unknown.add(UNREAD)
             return
         (item,) = _KINDS[kind].__args__
         objects = self._lists[kind]

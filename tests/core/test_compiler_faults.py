@@ -158,6 +158,24 @@ caps: [{id: c, owner: ada, max: 1, window: 1d, applies_to: {offers: [none]}}]
     ]
 
 
+@pytest.mark.parametrize("unread", ["offers: [", "a text", "blocks: {}"])
+def test_what_is_named_may_be_in_a_file_that_cannot_be_read(unread: str) -> None:
+    text = """\
+offers: [{id: x, owner: ada, model: m, valid_from: 2026-02-30T00:00:00Z, eligibility: profile.none + 1}]
+attributes: [{id: a, owner: eve, type: int, source: {events: [Odd], function: count}, default: none}]
+"""
+    faults = faults_of({**BASE, "extra.yaml": text, "unread.yaml": unread})
+    found = [(fault.file, fault.path) for fault in faults]
+    assert found == [
+        ("extra.yaml", "$.offers[0].valid_from"),
+        ("extra.yaml", "$.attributes[0].owner"),
+        ("extra.yaml", "$.attributes[0].default"),
+        ("unread.yaml", "$.blocks" if unread == "blocks: {}" else "$"),
+    ]
+    [fault] = faults_of({"a.yaml": unread, "b.yaml": "caps: [{id: c, owner: ada, max: 1, window: 1h}]"})
+    assert fault.file == "a.yaml"
+
+
 def test_a_catalogue_that_was_not_read_from_files_has_faults_too() -> None:
     read = read_catalogue({**BASE, "extra.yaml": "offers: [{id: x, owner: ada, eligibility: profile.none}]"})
     bare = Catalogue(governance=read.governance, attributes=read.attributes, offers=[read.offers[1]])

@@ -12,6 +12,7 @@ from liquid.static_analysis import Variable
 
 from core.authoring import Catalogue, Faults, Path, shown
 from core.authoring.types import Template
+from core.authoring.unknown import UNREAD
 from hub.delivery.email.language import (
     FILTERS,
     HTML,
@@ -171,9 +172,9 @@ def _names(catalogue: Catalogue, path: Path, template: Template, faults: Faults)
         "links": dict.fromkeys(LINKS, "https://shop.example/"),
     }
     rests: dict[str, list[Path]] = {
-        "slots": [("placements",), ("journeys",)],
+        "slots": [("placements",), ("journeys",), UNREAD],
         "strings": [(*path, "strings")],
-        "profile": [("attributes",)],
+        "profile": [("attributes",), UNREAD],
     }
     unknown = frozenset(root for root, paths in rests.items() if any(map(faults.unknown.touches, paths)))
     return _Names(known, {**known, "locale": template.locale, "now": "2026-01-01T00:00:00Z"}, unknown)

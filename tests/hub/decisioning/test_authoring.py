@@ -140,11 +140,9 @@ def test_empty_files_and_kinds_are_fine(text: str) -> None:
         ("- " * 100_000, 1, "values nested at most 32 deep", "deeper ones"),
     ],
 )
-def test_what_cannot_be_read_is_the_only_fault_reported(
-    text: str, line: int, expected: str, got: str
-) -> None:
+def test_of_what_cannot_be_read_nothing_follows(text: str, line: int, expected: str, got: str) -> None:
     catalogue = read_catalogue(
-        {"bad.yaml": text, "other.yaml": "segments: [{id: x, owner: nobody, when: gone}]"}
+        {"bad.yaml": text, "other.yaml": "segments: [{id: x, owner: nobody, when: profile.gone}]"}
     )
     [fault] = catalogue.faults
     assert (fault.file, fault.line) == ("bad.yaml", line)
