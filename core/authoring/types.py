@@ -10,6 +10,8 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from core.cel.ast import LENGTH_MAX
+
 ID_PATTERN: Final = "^[a-z0-9][a-z0-9._-]{0,79}$"
 #: No word that is a value or operator in expressions.
 NAME_PATTERN: Final = "^(?!(true|false|null|in)$)[a-z_][a-z0-9_]{0,79}$"
@@ -20,7 +22,6 @@ TIMESTAMP_PATTERN: Final = (
 CLOCK_PATTERN: Final = "^([01][0-9]|2[0-3]):[0-5][0-9]$"
 #: Model files lie in the folder `models` of a catalogue: `.txt` of LightGBM, `.json` of XGBoost.
 ARTIFACT_PATTERN: Final = "^models/(?!.*\\.\\.)[A-Za-z0-9_][A-Za-z0-9_./ -]{0,180}\\.(txt|json)$"
-EXPRESSION_LENGTH_MAX: Final = 4_096
 TEXT_LENGTH_MAX: Final = 2_048
 TEMPLATE_LENGTH_MAX: Final = 256 * 1024
 STEPS_MAX: Final = 100
@@ -49,7 +50,7 @@ Timestamp = Annotated[str, _text(TIMESTAMP_PATTERN, "a time in RFC 3339, such as
 Expression = Annotated[
     str,
     msgspec.Meta(
-        min_length=1, max_length=EXPRESSION_LENGTH_MAX, description="a CEL expression (docs/expressions.md)"
+        min_length=1, max_length=LENGTH_MAX, description="a CEL expression (docs/expressions.md)"
     ),
 ]
 ClockTime = Annotated[str, _text(CLOCK_PATTERN, 'a time of day such as "21:30"')]
