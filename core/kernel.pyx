@@ -84,7 +84,7 @@ cdef class Kernel:
         self.candidates.build_placements(document, [self._fallback_blocks(p) for p in document.placements])
         self.experiments = Experiments(document.experiments, document.holdouts, self.candidates.slot_names)
         self.caps = Caps(document.caps, document.offers)
-        self.models = Models(document.models, _models_by_placement(document))
+        self.models = Models(document.models, _models_by_placement(document), document.offers)
         self.bandits = Bandits(document)
         self.out = Output()
         self.answers = Answers()
@@ -133,6 +133,7 @@ cdef class Kernel:
             self._views[i].literals = <uint8_t*>self._pool.take(self.tables.literal_count, 1)
         self._passing = <Candidate*>self._pool.take(check.CANDIDATES_MAX, sizeof(Candidate))
         self._asked = <int32_t*>self._pool.take(check.CANDIDATES_MAX, sizeof(int32_t))
+        self._asked_for = <uint32_t*>self._pool.take(check.CANDIDATES_MAX, sizeof(uint32_t))
         self._outputs = <double*>self._pool.take(check.CANDIDATES_MAX, sizeof(double))
         self._wins = <uint32_t*>self._pool.take(self.candidates.offer_count, sizeof(uint32_t))
         self._showable = <uint8_t*>self._pool.take(check.CANDIDATES_MAX, 1)
@@ -209,7 +210,7 @@ cdef class Kernel:
         cdef uint32_t i
         cdef list found = []
         self.models.read(<uint32_t>len(self.document.placements), view.values)
-        self.models.outputs(self._all_models, self.models.count, view.values, self._every)
+        self.models.outputs(self._all_models, NULL, self.models.count, view.values, self._every)
         for i in range(self.models.count):
             found.append(self._every[i])
         return found
@@ -408,9 +409,10 @@ cdef class Kernel:
             self.models.begin()
             self._scored_view = view
         for i in range(passing):
+            self._asked_for[i] = self._passing[i].offer
             self._asked[i] = self.candidates.offers[self._passing[i].offer].model
         self.models.read(<uint32_t>answer.placement, view.values)
-        self.models.outputs(self._asked, passing, view.values, self._outputs)
+        self.models.outputs(self._asked, self._asked_for, passing, view.values, self._outputs)
 
     cdef bint _score(self, Candidate* candidate, double propensity, const View* view) except -1:
         """Score a candidate; returns whether a model took part."""
