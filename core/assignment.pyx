@@ -4,6 +4,7 @@ cimport cython
 from libc.stdint cimport int32_t, uint32_t
 
 from core._types cimport octet_t
+from core.answers cimport Assigned
 from core.hashing cimport Salted, salt_take, salted_bucket
 from core.memory cimport Pool
 
@@ -109,6 +110,9 @@ cdef class Experiments:
 
     cdef bint held_out(self, uint32_t holdout, const octet_t* unit_key) noexcept nogil:
         return salted_bucket(&self.holdouts[holdout].salt, unit_key) < self.holdouts[holdout].share
+
+    cdef const Variant* variant_of(self, const Assigned* assigned) noexcept nogil:
+        return &self.experiments[assigned.experiment].variants[assigned.variant]
 
 
 cdef int _take_salt(Salted* salted, str text) except -1:
