@@ -5,6 +5,8 @@ is made per attribute, rule or candidate. Memory is allocated when the bundle is
 """
 
 cimport cython
+from cpython.list cimport PyList_New, PyList_SET_ITEM
+from cpython.ref cimport Py_INCREF
 from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
@@ -179,11 +181,14 @@ cdef class Kernel:
     cdef list score(self, const Situation* situation, dict context):
         cdef const View* view = self.view(False, situation, context, DECIDE)
         cdef uint32_t i
-        cdef list found = []
-        self.models.read(<uint32_t>len(self.document.placements), view.values)
+        cdef list found = PyList_New(self.models.count)
+        cdef object output
+        self.models.read(self.candidates.placement_count, view.values)
         self.models.outputs(self._all_models, NULL, self.models.count, view.values, self._every)
         for i in range(self.models.count):
-            found.append(self._every[i])
+            output = self._every[i]
+            Py_INCREF(output)
+            PyList_SET_ITEM(found, i, output)
         return found
 
     cdef int answer(self, Answer* answer, const Situation* situation, dict context) except -1:

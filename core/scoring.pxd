@@ -3,6 +3,7 @@
 cimport cython
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
+from core.linear cimport LinearModels
 from core.memory cimport Pool
 from core.trees cimport ov_trees
 from core.values cimport ov_value
@@ -91,6 +92,7 @@ cdef class Models:
     cdef list _ensembles     # owners of the trees
     cdef double* _row        # scratch: the inputs of one row
     cdef void* _state        # scratch of ov_trees_row
+    cdef LinearModels _linear
     cdef OfferRead* _offers  # by offer
     cdef OfferRead* _nothing  # by model: an offer without attributes
     cdef uint64_t _round
@@ -123,6 +125,7 @@ cdef class Models:
     cdef void _join(self, Gathered* gathered, const ov_value* values) noexcept nogil
     cdef void _read_person(self, Model* model, const ov_value* values) noexcept nogil
 
+    cdef list _alike(self)
     cdef int _build(self, Model* target, uint32_t number, model, dict numbers) except -1
     cdef int _build_terms(self, Model* target, uint32_t number, list items, dict numbers) except -1
     cdef int _build_offers(self, list models, list offers) except -1

@@ -12,6 +12,7 @@ from libc.string cimport memcmp
 from core._types cimport octet_t
 from core.hashing cimport xxh64_c
 from core.mathx cimport exp_c
+from core.linear cimport LinearModels
 from core.memory cimport Pool
 from core.trees cimport (
     OV_TREE_OFFERS,
@@ -67,6 +68,7 @@ cdef class Models:
         self._state = self._pool.take(state, 1)
         self._row = <double*>self._pool.take(columns, sizeof(double))
         self._build_offers(models, offers)
+        self._linear = LinearModels(self._alike())
 
     def __reduce__(self):
         raise TypeError("Models hold addresses and cannot be pickled")
@@ -121,6 +123,21 @@ cdef class Models:
         if model >= self.count or self.models[model].trees == NULL:
             raise ValueError(f"expected the index of a model of trees, got {model}")
         return &self.models[model]
+
+    cdef list _alike(self):
+        """Of each plain model what tells those from others that can be computed beside it, and its numbers."""
+        cdef const Model* model
+        cdef uint32_t i, k
+        found = []
+        for i in range(self.count):
+            model = &self.models[i]
+            if not model.plain:
+                found.append(None)
+                continue
+            terms = tuple([model.terms[k] for k in range(model.count)])
+            weights = [model.weights[k] for k in range(model.count)]
+            found.append((terms, bool(model.logistic), model.intercept, weights))
+        return found
 
     cdef int _build(self, Model* target, uint32_t number, model, dict numbers) except -1:
         target.kind = model.kind
@@ -277,6 +294,7 @@ cdef class Models:
         cdef const Group* group = &self._groups[placement]
         cdef const Feature* feature
         cdef uint32_t i
+        self._linear.begin()
         for i in range(group.count):
             feature = &self._features[group.features[i]]
             self._x[group.features[i]] = _input(feature, &values[feature.attribute])
@@ -302,12 +320,15 @@ cdef class Models:
                 out[i] = 1.0
                 continue
             model = &self.models[models[i]]
+            if model.plain and self._linear.seats[models[i]].lanes >= 0:
+                out[i] = self._linear.output(self._linear.seats[models[i]], self._x)
+                continue
             if model.plain:
                 four[plain] = model
                 wanted[plain] = &out[i]
                 plain += 1
                 if plain == 4:
-                    _sum_four(four, self._x, wanted)
+                    _finish_four(four, self._x, wanted, 4)
                     plain = 0
                 continue
             if not model.of_offer:
@@ -324,11 +345,7 @@ cdef class Models:
             gathered.wanted[gathered.count] = &out[i]
             gathered.count += 1
         self._join(&gathered, values)
-        for i in range(plain):
-            wanted[i][0] = _sum_terms(four[i], self._x, four[i].intercept, 0)
-        for i in range(count):
-            if models[i] >= 0 and self.models[models[i]].plain and self.models[models[i]].logistic:
-                out[i] = _logistic(out[i])
+        _finish_four(four, self._x, wanted, plain)
 
     cdef void _join(self, Gathered* gathered, const ov_value* values) noexcept nogil:
         """Outputs of the offers that were gathered; none are left."""
@@ -525,6 +542,20 @@ cdef inline void _sum_four(const Model** models, const double* x, double** out) 
     out[1][0] = _sum_terms(b, x, total_b, common)
     out[2][0] = _sum_terms(c, x, total_c, common)
     out[3][0] = _sum_terms(d, x, total_d, common)
+
+
+cdef inline void _finish_four(
+    const Model** models, const double* x, double** out, uint32_t count
+) noexcept nogil:
+    """Outputs of up to four plain models."""
+    cdef uint32_t i
+    if count == 4:
+        _sum_four(models, x, out)
+    for i in range(count):
+        if count < 4:
+            out[i][0] = _sum_terms(models[i], x, models[i].intercept, 0)
+        if models[i].logistic:
+            out[i][0] = _logistic(out[i][0])
 
 
 cdef inline double _input(const Feature* feature, const ov_value* value) noexcept nogil:
