@@ -5,7 +5,7 @@ models share their terms. A model whose terms are its own is summed by `core.sco
 """
 
 cimport cython
-from libc.stdint cimport int32_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint32_t
 from libc.string cimport memcpy
 
 from core.memory cimport Pool
@@ -23,8 +23,8 @@ cdef extern from "linear.h" nogil:
 
 @cython.final
 cdef class LinearModels:
-    """`models`: by model, None or (terms, logistic, intercept, weights) of one to be computed here if it is not
-    alone.
+    """`models`: by model, None or (terms, logistic, intercept, weights) of one to be computed here unless it
+    is alone.
     """
 
     def __cinit__(self, list models not None):

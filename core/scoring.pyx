@@ -125,7 +125,7 @@ cdef class Models:
         return &self.models[model]
 
     cdef list _alike(self):
-        """Of each plain model what tells those from others that can be computed beside it, and its numbers."""
+        """Of each plain model what those that can be computed beside it have in common, and its numbers."""
         cdef const Model* model
         cdef uint32_t i, k
         found = []
