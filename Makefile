@@ -73,9 +73,9 @@ bench:  ## run the benchmarks and their gates (4 minutes at most)
 	$(PREPARE)
 	$(BIN)/pytest benchmarks $(ARGS)
 
-bench-full:  ## the benchmarks on large sets and against peers (by hand)
-	$(PREPARE)
-	ONEVOICE_BENCH_FULL=1 $(BIN)/pytest benchmarks $(ARGS)
+bench-full:  ## the benchmarks on large sets and against peers (by hand; ARGS="-k peers" for some)
+	$(PREPARE) --peers
+	ONEVOICE_BENCH_FULL=1 build/peers/bin/pytest benchmarks $(ARGS)
 
 lock:  ## renew requirements/ from pyproject.toml (UPGRADE=1 takes the newest of everything)
 	$(PREPARE)
