@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks.results import RESULTS_FILE, Figure, Results
 
-# A library that takes threads gets one, as our own calls do, and OpenBLAS picks its kernels for the processor that
-# is there, whatever the environment says of another. Both are read when a library is loaded, so here.
+# A library that takes threads gets one, as our own calls do, and OpenBLAS picks its kernels for the processor
+# that is there, whatever the environment says of another. Both are read when a library is loaded, so here.
 for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
     os.environ.pop(name, None)
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"):

@@ -1,13 +1,12 @@
 """`core.trees_*_vs_*` and `core.logistic_*_vs_*`: libraries that score the same models, beside ours.
 
-One core each. Rows are there as an array on both sides, and a row in our call is its bytes; the logistic models
-read a packed record where the others have their array.
+One core each. Rows are there as an array on both sides, and a row in our call is its bytes; the logistic
+models read a packed record where the others have their array.
 """
 
 import random
 from pathlib import Path
 
-import lightgbm
 import numpy as np
 import pytest
 
@@ -23,11 +22,10 @@ from benchmarks.test_scoring import (
     TREES,
     FastRow,
     Rows,
-    booster,  # noqa: F401 - a fixture
     logistic_files,
     make_rows,
-    rows,  # noqa: F401 - a fixture
-    trees,  # noqa: F401 - a fixture
+    tables_of,
+    trained,
 )
 from benchmarks.workload import NOW_MS, make_profile, pack_profile
 from core import bundle as b
@@ -53,18 +51,16 @@ HELD = {("lightgbm_fast_row", 1): (1 / 4, 1 / 2.5), ("lleaves", ROWS): (1.0, 1.0
 PACKAGES = {"lightgbm_fast_row": "lightgbm"}
 
 
+@pytest.fixture(scope="module")
+def rows() -> Rows:
+    return make_rows(np.random.default_rng(7), ROWS)
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("name", "count"), SIDES)
-def test_trees_beside_a_library(
-    results: Results,
-    booster: lightgbm.Booster,  # noqa: F811
-    trees: b.Trees,  # noqa: F811
-    rows: Rows,  # noqa: F811
-    tmp_path: Path,
-    name: str,
-    count: int,
-) -> None:
-    models = Models([b.Model("m", b.MODEL_TREES, 0.0, [], trees)], [])
+def test_trees_beside_a_library(results: Results, rows: Rows, tmp_path: Path, name: str, count: int) -> None:
+    booster = trained()
+    models = Models([b.Model("m", b.MODEL_TREES, 0.0, [], tables_of(booster))], [])
     assert scored(models, rows) == booster.predict(rows, raw_score=True, num_threads=1).tolist()  # type: ignore[union-attr]
     example = rows[:count]
     match name:
@@ -85,13 +81,18 @@ def test_trees_beside_a_library(
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("count", [1, ROWS])
-def test_trees_of_xgboost_beside_itself(results: Results, rows: Rows, tmp_path: Path, count: int) -> None:  # noqa: F811
+def test_trees_of_xgboost_beside_itself(results: Results, rows: Rows, tmp_path: Path, count: int) -> None:
     import xgboost
 
     draw = np.random.default_rng(5)
     data = make_rows(draw, 3_000)
     target = np.nan_to_num(data) @ draw.normal(size=COLUMNS) > 0
-    options = {"objective": "binary:logistic", "tree_method": "hist", "grow_policy": "lossguide", "nthread": 1}
+    options = {
+        "objective": "binary:logistic",
+        "tree_method": "hist",
+        "grow_policy": "lossguide",
+        "nthread": 1,
+    }
     options |= {"max_leaves": LEAVES, "max_depth": 0}
     booster = xgboost.train(options, xgboost.DMatrix(data, target), TREES)
     booster.save_model(tmp_path / "model.json")
@@ -103,7 +104,7 @@ def test_trees_of_xgboost_beside_itself(results: Results, rows: Rows, tmp_path: 
     add_trees(results, "xgboost", models, peer, rows, count, notes)
 
 
-def scored(models: Models, rows: Rows) -> list[float]:  # noqa: F811
+def scored(models: Models, rows: Rows) -> list[float]:
     return [models.score(0, row.tobytes()) for row in rows]
 
 
@@ -112,7 +113,7 @@ def add_trees(
     name: str,
     models: Models,
     peer: peers.Scorer,
-    rows: Rows,  # noqa: F811
+    rows: Rows,
     count: int,
     notes: dict[str, object],
 ) -> None:
@@ -133,7 +134,9 @@ def add_trees(
     notes |= {"unit_is": "us a row", "rows": count, "peer_ready_s": round(peer.ready_s, 2)}
     goal, gate = HELD.get((name, count), (None, None))
     title = f"{notes['peer']}, the same model and rows"
-    figure = Figure(f"core.trees_{count}_vs_{name}", "us", "lower", ours_us, theirs_us, title, goal, gate, notes)
+    figure = Figure(
+        f"core.trees_{count}_vs_{name}", "us", "lower", ours_us, theirs_us, title, goal, gate, notes
+    )
     hold(results.add(figure))
 
 

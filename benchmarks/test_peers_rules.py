@@ -89,14 +89,14 @@ def test_rules_beside_an_engine_of_feature_flags(
     work, expected = workload(count, PROFILES), answers(count)
     match = getattr(peers, name)(work.rules)
     assert [match(profile) for profile in work.profiles] == expected
-    ours_us, theirs_us = sides_in_turns(
-        ours(work, expected), (match, work.profiles), rounds=SLOW_ROUNDS
-    )
+    ours_us, theirs_us = sides_in_turns(ours(work, expected), (match, work.profiles), rounds=SLOW_ROUNDS)
     notes = {"rules": count, "peer": version(package), "peer_gets": "a dict"}
     results.add(versus(name, count, ours_us, theirs_us, notes))
 
 
-def versus(name: str, count: int, ours_us: list[float], theirs_us: list[float], notes: dict[str, object]) -> Figure:
+def versus(
+    name: str, count: int, ours_us: list[float], theirs_us: list[float], notes: dict[str, object]
+) -> Figure:
     """The figure of one peer; goal and gate are for a thousand rules and the two engines that are fast."""
     held = count == 1_000 and name in ("datalogic", "zen")
     goal, gate = (1 / 50, 1 / 30) if held else (None, None)

@@ -155,7 +155,9 @@ def sync_peers():
     say("installing the benchmarks' peers in build/peers (about 300 MB to fetch, 1 GB on the disk)")
     if not python_of(PEERS).exists():
         run(VENV / "bin" / "uv", "venv", "--quiet", "--clear", "--python", PYTHON, PEERS)
-    run(*UV_PIP, "sync", "--quiet", "--python", python_of(PEERS), "--require-hashes", "requirements/bench.txt")
+    run(
+        *UV_PIP, "sync", "--quiet", "--python", python_of(PEERS), "--require-hashes", "requirements/bench.txt"
+    )
     install_checkout(python_of(PEERS))
 
 

@@ -143,8 +143,8 @@ def growthbook(node: Node) -> Json:
 
 
 def flagsmith(node: Node) -> Json:
-    """A rule of a Flagsmith segment, under ALL, ANY or NONE. Conditions and nested rules of one rule both have to
-    hold, whatever it is under, so that only an ALL has both.
+    """A rule of a Flagsmith segment, under ALL, ANY or NONE. Conditions and nested rules of one rule
+    both have to hold, whatever it is under, so that only an ALL has both.
     """
     if isinstance(node, Test):
         return {"type": "ALL", "conditions": _flagsmith_conditions(node)}

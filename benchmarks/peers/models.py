@@ -1,5 +1,5 @@
-"""Libraries that score trees and logistic models, holding the same model as ours; each call takes a numpy array
-that is there already, and returns raw scores.
+"""Libraries that score trees and logistic models, holding the same model as ours; each call takes a numpy
+array that is there already, and returns raw scores.
 """
 
 import time
@@ -16,8 +16,8 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Scorer:
-    """`score` takes rows x columns; `ready_s` is the time from the trained model to the first answer, most of it
-    compilation where a library compiles.
+    """`score` takes rows x columns; `ready_s` is the time from the trained model to the first answer, most of
+    it compilation where a library compiles.
     """
 
     score: Callable[[Array], Array | float]
@@ -43,7 +43,7 @@ def lightgbm_itself(booster: lightgbm.Booster, example: Array) -> Scorer:
 
 
 def lleaves(booster: lightgbm.Booster, example: Array, folder: Path) -> Scorer:
-    """Compiled by LLVM for this processor. One row wants all trees in one block, as its documentation says."""
+    """Compiled by LLVM for this processor. One row wants all trees in one block, its documentation says."""
     import lleaves as library
 
     path = folder / "model.txt"
@@ -67,7 +67,9 @@ def tl2cgen(booster: lightgbm.Booster, example: Array, folder: Path) -> Scorer:
         model, path = treelite.frontend.from_lightgbm(booster), folder / "model.so"
         library.export_lib(model, toolchain="gcc", libpath=path, params={"parallel_comp": 4})
         predictor = library.Predictor(path, nthread=1)
-        return lambda rows: predictor.predict(library.DMatrix(rows, dtype="float64"), pred_margin=True).ravel()
+        return lambda rows: predictor.predict(
+            library.DMatrix(rows, dtype="float64"), pred_margin=True
+        ).ravel()
 
     return made(make, example)
 
@@ -97,8 +99,8 @@ def onnxruntime(booster: lightgbm.Booster, example: Array) -> Scorer:
 
 
 def xgboost_itself(booster: Any, example: Array) -> Scorer:
-    """`inplace_predict`, its fastest call, which makes no DMatrix; 32-bit floats here too, as in our reading of
-    its models.
+    """`inplace_predict`, its fastest call, which makes no DMatrix; 32-bit floats, as in our reading of its
+    models.
     """
     return made(lambda: lambda rows: booster.inplace_predict(rows, predict_type="margin"), example)
 

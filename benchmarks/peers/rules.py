@@ -1,5 +1,5 @@
-"""Rule engines that people use, holding the rules of a workload; each call takes a profile as a dict and returns
-the list of the rules that hold, ascending.
+"""Rule engines that people use, holding the rules of a workload; each call takes a profile as a dict and
+returns the list of the rules that hold, ascending.
 
 Each engine is called in the fastest way found that gives the list: all rules in one call where it has such a
 call, compiled in advance, and without the events and metrics that its SDK would send.

@@ -12,9 +12,9 @@ ROUND_ITEMS: Final = 25
 
 
 def sides_in_turns(*sides: Side, rounds: int = ROUNDS, size: int = ROUND_ITEMS) -> list[list[float]]:
-    """Microseconds a call of each side, `rounds` times: a few inputs of one after the same few of the other, so
-    that noise falls on all; one call more comes first, for what the others left of the caches. `sides`: a call
-    and its inputs, as many for each.
+    """Microseconds a call of each side, `rounds` times: a few inputs of one after the same few of the other,
+    so that noise falls on all; one call more comes first, for what the others left of the caches. `sides`: a
+    call and its inputs, as many for each.
     """
     times: list[list[float]] = [[] for _ in sides]
     for number in range(rounds):
