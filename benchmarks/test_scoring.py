@@ -6,6 +6,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,8 +38,8 @@ NAMES: Final = attribute_names(20, 20, 0, 0)
 Rows = np.ndarray[Any, Any]
 
 
-@pytest.fixture(scope="module")
-def booster() -> lightgbm.Booster:
+@cache
+def trained() -> lightgbm.Booster:
     draw = np.random.default_rng(20261123)
     rows = make_rows(draw, TRAINING_ROWS)
     clean = np.nan_to_num(rows)
@@ -48,7 +49,16 @@ def booster() -> lightgbm.Booster:
 
 
 @pytest.fixture(scope="module")
+def booster() -> lightgbm.Booster:
+    return trained()
+
+
+@pytest.fixture(scope="module")
 def trees(booster: lightgbm.Booster) -> b.Trees:
+    return tables_of(booster)
+
+
+def tables_of(booster: lightgbm.Booster) -> b.Trees:
     ensemble = read_lightgbm(booster.model_to_string())
     assert len(used(ensemble)) == COLUMNS
     return make_trees(ensemble, [b.TreeInput(at) for at in range(COLUMNS)], b.LINK_RAW)
