@@ -10,6 +10,8 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from core.cel.ast import LENGTH_MAX
+
 ID_PATTERN: Final = "^[a-z0-9][a-z0-9._-]{0,79}$"
 #: No word that is a value or operator in expressions.
 NAME_PATTERN: Final = "^(?!(true|false|null|in)$)[a-z_][a-z0-9_]{0,79}$"
@@ -17,9 +19,9 @@ DURATION_PATTERN: Final = "^[0-9]{1,15}(ms|s|m|h|d)$"
 TIMESTAMP_PATTERN: Final = (
     "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$"
 )
+CLOCK_PATTERN: Final = "^([01][0-9]|2[0-3]):[0-5][0-9]$"
 #: Model files lie in the folder `models` of a catalogue: `.txt` of LightGBM, `.json` of XGBoost.
 ARTIFACT_PATTERN: Final = "^models/(?!.*\\.\\.)[A-Za-z0-9_][A-Za-z0-9_./ -]{0,180}\\.(txt|json)$"
-EXPRESSION_LENGTH_MAX: Final = 4_096
 TEXT_LENGTH_MAX: Final = 2_048
 TEMPLATE_LENGTH_MAX: Final = 256 * 1024
 STEPS_MAX: Final = 100
@@ -47,11 +49,9 @@ Duration = Annotated[str, _text(DURATION_PATTERN, 'a duration such as "90d", "36
 Timestamp = Annotated[str, _text(TIMESTAMP_PATTERN, "a time in RFC 3339, such as 2026-11-23T17:43:29Z")]
 Expression = Annotated[
     str,
-    msgspec.Meta(
-        min_length=1, max_length=EXPRESSION_LENGTH_MAX, description="a CEL expression (docs/expressions.md)"
-    ),
+    msgspec.Meta(min_length=1, max_length=LENGTH_MAX, description="a CEL expression (docs/expressions.md)"),
 ]
-ClockTime = Annotated[str, _text("^([01][0-9]|2[0-3]):[0-5][0-9]$", 'a time of day such as "21:30"')]
+ClockTime = Annotated[str, _text(CLOCK_PATTERN, 'a time of day such as "21:30"')]
 Locale = Annotated[
     str, _text("^[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2})?$", "a language tag such as en or de-AT")
 ]

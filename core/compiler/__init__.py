@@ -4,7 +4,8 @@ docs/decisions/0004-bundle-and-tables.md says what the tables are.
 
 It goes in one pass: names and owners, events, attributes with their slots, expressions, then everything
 that refers to them, and last what an edge may see. A part that meets a fault notes it and goes on with
-something harmless in its place; nothing leaves unless there were none.
+something harmless in its place; nothing leaves unless there were none. What the reader could not read has a
+stand-in (`core.authoring.unknown`): a fault says what it rests on, and is none if that is a stand-in.
 """
 
 import msgspec
@@ -55,7 +56,7 @@ def compile_catalogue(catalogue: Catalogue, layout: Layout) -> tuple[bytes, Layo
         With all faults of the catalogue.
     """
     if catalogue.unread:
-        raise CatalogueError(catalogue.faults)
+        raise CatalogueError(catalogue.faults, len(catalogue.faults) + catalogue.unlisted)
     work = Work(catalogue)
     check_governance(work)
     check_purposes(work)
@@ -65,8 +66,7 @@ def compile_catalogue(catalogue: Catalogue, layout: Layout) -> tuple[bytes, Layo
     purposes = _purposes(work, slots)
     rules = compile_expressions(work, attributes)
     document = _document(work, attributes, taxonomy, rules, purposes, slots.finish())
-    if not work.faults.count:
-        check_edges(work, attributes, rules, document)
+    check_edges(work, attributes, rules, document)
     if work.faults.count:
         work.faults.raise_all()
     content = bundle.encode_bundle(document)
