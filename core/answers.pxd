@@ -58,6 +58,7 @@ ctypedef struct Refusal:
 ctypedef struct Assigned:
     uint32_t experiment
     uint32_t variant
+    bint sticky              # stored, not drawn
 
 ctypedef struct Answer:
     int32_t placement        # -1: not known here
@@ -94,14 +95,14 @@ cdef class Answers:
     cdef void clear(self) noexcept
     cdef Answer* begin(self, uint32_t asked) noexcept
     cdef int refuse(self, Answer* answer, uint32_t offer, Step step, Cause cause) except -1
-    cdef int assign(self, Answer* answer, uint32_t experiment, uint32_t variant) except -1
+    cdef int assign(self, Answer* answer, uint32_t experiment, uint32_t variant, bint sticky) except -1
     cdef bytes pack(self)
 
 
 @cython.final
 cdef class Names:
     cdef list causes             # by CauseKind: ids by number
-    cdef list assignments        # by experiment and variant: (experiment id, variant id)
+    cdef list assignments        # by experiment, twice its variant and sticky: the row's entry
     cdef list ranks              # by offer: its place by falling priority, then id
 
 

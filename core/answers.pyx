@@ -101,7 +101,7 @@ cdef class Answers:
         answer.refusal_count += 1
         return 0
 
-    cdef int assign(self, Answer* answer, uint32_t experiment, uint32_t variant) except -1:
+    cdef int assign(self, Answer* answer, uint32_t experiment, uint32_t variant, bint sticky) except -1:
         cdef void* grown
         if self.assigned_count == self._assigned_capacity:
             grown = realloc(self.assigned, <size_t>self._assigned_capacity * 2 * sizeof(Assigned))
@@ -111,6 +111,7 @@ cdef class Answers:
             self._assigned_capacity *= 2
         self.assigned[self.assigned_count].experiment = experiment
         self.assigned[self.assigned_count].variant = variant
+        self.assigned[self.assigned_count].sticky = sticky
         self.assigned_count += 1
         answer.assigned_count += 1
         return 0
@@ -150,7 +151,7 @@ cdef class Names:
         for rank, number in enumerate(order):
             self.ranks[number] = rank
         self.assignments = [
-            [(experiment.id, variant.id) for variant in experiment.variants]
+            [(experiment.id, variant.id, sticky) for variant in experiment.variants for sticky in (False, True)]
             for experiment in document.experiments
         ]
 
@@ -274,14 +275,14 @@ cdef class Decision:
         return rows
 
     cdef list experiments(self, const Answer* answer):
-        """(experiment id, variant id) of each assignment."""
+        """(experiment id, variant id, whether it was stored) of each assignment."""
         cdef const Refusal* refusals = <const Refusal*>self.answer(self._answer_count)
         cdef const Assigned* assigned = <const Assigned*>&refusals[self._refusal_count]
         cdef list names = self._names.assignments
         cdef uint32_t i
         cdef list rows = []
         for i in range(answer.assigned_begin, answer.assigned_begin + answer.assigned_count):
-            rows.append(names[assigned[i].experiment][assigned[i].variant])
+            rows.append(names[assigned[i].experiment][2 * assigned[i].variant + assigned[i].sticky])
         return rows
 
     cdef tuple bandit(self, const Answer* answer):

@@ -75,7 +75,7 @@ cdef class Kernel:
     cdef list scored             # None, or (offer, score) of the placement's scored candidates, for a trace
     cdef Piece* _reasons         # by reason: "CODE","ai":
     cdef Piece* _experiment_ids  # {"id":ID,"variant":
-    cdef Piece** _variant_ids    # by experiment and variant: ID}
+    cdef Piece** _variant_ids    # by experiment and variant: what follows
     cdef View _views[VIEWS]
     cdef const View* _scored_view  # whose attribute values the models saw last
     cdef Candidate* _passing     # scratch: candidates of one placement

@@ -154,20 +154,23 @@
     }
     element.dataset.onevoiceReason = placement.reason;
     element.dataset.onevoiceAi = String(placement.ai);
-    watch(element, { name, offer: placement.offer, treatment: placement.treatment, decisionId });
+    watch(element, {
+      name, offer: placement.offer, treatment: placement.treatment, decisionId, experiments: placement.experiments,
+    });
   }
 
   function isSafeUrl(value) {
     return typeof value === "string" && /^(https?:\/\/|\/(?![\/\\]))/i.test(value) && !/[\u0000-\u0020\\]/.test(value);
   }
 
-  // ---- Impressions: evaluating is not showing; what was on screen for a moment was shown.
+  // ---- Impressions: evaluating is not showing; what was on screen for a moment was shown. A fallback is no
+  // impression, yet where experiments took part it is an exposure to their variants: they brought it about.
 
   function watch(element, what) {
     const before = shown.get(element);
     shown.set(element, { ...what, told: Boolean(before && before.told && before.decisionId === what.decisionId) });
     clearTimeout(timers.get(element));
-    if (!what.offer || typeof IntersectionObserver === "undefined") return;
+    if (!tells(what) || typeof IntersectionObserver === "undefined") return;
     observer = observer || new IntersectionObserver(onSeen, { threshold: [0, SEEN_SHARE] });
     observer.unobserve(element);
     observer.observe(element);
@@ -180,13 +183,16 @@
     }
   }
 
+  const tells = (what) => Boolean(what.offer || what.experiments.length);
+
   function tellShown(element) {
     const what = shown.get(element);
-    if (!what || what.told || !what.offer) return;
+    if (!what || what.told || !tells(what)) return;
     what.told = true;
-    track("Impression", {
-      placement: what.name, offer: what.offer, treatment: what.treatment, channel: "web", decision_id: what.decisionId,
-    }).catch(() => {});
+    const told = { placement: what.name, channel: "web", decision_id: what.decisionId };
+    if (what.experiments.length) told.experiments = what.experiments;
+    if (what.offer) track("Impression", { ...told, offer: what.offer, treatment: what.treatment }).catch(() => {});
+    else track("Exposure", told).catch(() => {});
   }
 
   // ---- Telling

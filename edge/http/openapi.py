@@ -134,7 +134,8 @@ def _schemas() -> dict[str, Any]:
     nullable = {"type": ["string", "null"]}
     block = _object(("block", "value"), block=_TEXT, value={})
     blocks = {"type": "object", "additionalProperties": block}
-    experiment = _object(("id", "variant"), id=_TEXT, variant=_TEXT)
+    # Of sticky experiments alone: send it back with the exposure.
+    experiment = _object(("id", "variant"), id=_TEXT, variant=_TEXT, sticky_version=number)
     placement = _object(
         ("offer", "treatment", "blocks", "fallback", "reason", "ai", "experiments"),
         offer=nullable,
