@@ -103,6 +103,8 @@ cdef class Answers:
 cdef class Names:
     cdef list causes             # by CauseKind: ids by number
     cdef list assignments        # by experiment, twice its variant and sticky: the row's entry
+    cdef list versions           # by experiment: its sticky version, None where it is not sticky
+    cdef bint has_sticky
     cdef list ranks              # by offer: its place by falling priority, then id
 
 
@@ -133,6 +135,7 @@ cdef class Decision:
     cdef list refusals(self, const Answer* answer)
     cdef list logged(self, const Answer* answer)
     cdef list experiments(self, const Answer* answer)
+    cdef list versioned(self, const Answer* answer)
     cdef tuple bandit(self, const Answer* answer)
     cdef object consent(self, const Answer* answer)
     cdef object _cause(self, const Answer* answer, Cause cause)

@@ -145,6 +145,8 @@ cdef class Names:
             None,
             [holdout.id for holdout in document.holdouts],
         ]
+        self.versions = [one.sticky_version if one.sticky else None for one in document.experiments]
+        self.has_sticky = any([one.sticky for one in document.experiments])
         priorities = [offer.priority for offer in document.offers]
         order = sorted(range(len(priorities)), key=lambda number: (-priorities[number], number))
         self.ranks = [0] * len(order)
@@ -191,6 +193,33 @@ cdef class Decision:
             self.fallbacks,
             [self._placement_row(self.answer(i)) for i in range(self._answer_count)],
         )
+
+    def exposures(self):
+        """(placement, [(experiment id, variant id, sticky version or None)]) of each placement at which a
+        sticky experiment assigned: what a client tells once it has displayed it.
+        """
+        cdef const Answer* answer
+        cdef uint32_t i
+        cdef list found = []
+        if not self._names.has_sticky:
+            return found
+        for i in range(self._answer_count):
+            answer = self.answer(i)
+            assigned = self.versioned(answer)
+            if any([version is not None for _, _, version in assigned]):
+                found.append((self._request.placements[answer.asked], assigned))
+        return found
+
+    cdef list versioned(self, const Answer* answer):
+        """(experiment id, variant id, sticky version or None) of each assignment."""
+        cdef const Refusal* refusals = <const Refusal*>self.answer(self._answer_count)
+        cdef const Assigned* assigned = <const Assigned*>&refusals[self._refusal_count]
+        cdef uint32_t i
+        cdef list rows = []
+        for i in range(answer.assigned_begin, answer.assigned_begin + answer.assigned_count):
+            experiment, variant, _ = self._names.assignments[assigned[i].experiment][2 * assigned[i].variant]
+            rows.append((experiment, variant, self._names.versions[assigned[i].experiment]))
+        return rows
 
     cdef tuple _placement_row(self, const Answer* answer):
         cdef list offers = self._names.causes[CAUSE_OFFER]

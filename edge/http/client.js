@@ -138,11 +138,11 @@
     if (!answer || !answer.decision) return;
     for (const element of (root || document).querySelectorAll("[data-onevoice-placement]")) {
       const placement = answer.decision.placements[element.dataset.onevoicePlacement];
-      if (placement) fill(element, element.dataset.onevoicePlacement, placement, answer.decision.id);
+      if (placement) fill(element, element.dataset.onevoicePlacement, placement, answer);
     }
   }
 
-  function fill(element, name, placement, decisionId) {
+  function fill(element, name, placement, answer) {
     for (const slot of element.querySelectorAll("[data-onevoice-slot]")) {
       if (slot.closest("[data-onevoice-placement]") !== element) continue;
       const block = placement.blocks[slot.dataset.onevoiceSlot];
@@ -155,7 +155,8 @@
     element.dataset.onevoiceReason = placement.reason;
     element.dataset.onevoiceAi = String(placement.ai);
     watch(element, {
-      name, offer: placement.offer, treatment: placement.treatment, decisionId, experiments: placement.experiments,
+      name, offer: placement.offer, treatment: placement.treatment, decisionId: answer.decision.id,
+      experiments: placement.experiments, exposure: answer.exposures && answer.exposures[name],
     });
   }
 
@@ -190,7 +191,9 @@
     if (!what || what.told || !tells(what)) return;
     what.told = true;
     const told = { placement: what.name, channel: "web", decision_id: what.decisionId };
-    if (what.experiments.length) told.experiments = what.experiments;
+    // The edge's own word for who was assigned what; without sticky experiments there is none to keep.
+    if (what.exposure) told.exposure = what.exposure;
+    else if (what.experiments.length) told.experiments = what.experiments;
     if (what.offer) track("Impression", { ...told, offer: what.offer, treatment: what.treatment }).catch(() => {});
     else track("Exposure", told).catch(() => {});
   }
