@@ -121,11 +121,9 @@ def test_a_visitor_cannot_choose_her_variant(edge: EdgeFace, visitor: int) -> No
     assert variant(edge, other) == "control", "the site's own server can say what it displayed"
 
 
-def test_what_is_journalled_is_what_was_proved(edge: EdgeFace, visitor: int) -> None:
-    """The hub folds what stands in the journal."""
+def test_a_trace_says_where_the_variant_came_from(edge: EdgeFace, visitor: int) -> None:
     token = asked(edge, visitor)["exposures"][HOME]
     tell(edge, visitor, exposure=token, offer="beer")
-    # The overlay holds the journal's bytes; the trace of a decision over it says what came of them.
     rows = asked(edge, visitor, trace=True)["decision"]["trace"]
     (row,) = [row for row in rows if row["step"] == "experiment"]
     assert (row["id"], row["verdict"], row["detail"]) == ("test", "control", {"assigned_by": "sticky"})
