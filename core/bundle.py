@@ -13,9 +13,12 @@ from typing import Final
 import msgspec
 
 from core.errors import BundleError
+from core.hashing import xxh64
 
 MAGIC: Final = b"OV1B\x01\x00\x00\x00"
 BUNDLE_BYTES_MAX: Final = 64 * 1024 * 1024
+#: An experiment begins at version 0, and who begins anew so often has another problem.
+STICKY_VERSION_MAX: Final = 1_000_000
 #: The longest span of time: what a double holds exactly.
 SPAN_MS_MAX: Final = 2**53
 
@@ -236,6 +239,8 @@ class Experiment(msgspec.Struct, frozen=True, array_like=True):
     eligibility: int  # rule
     placements: list[int]
     variants: list[Variant]
+    sticky: bool = False  # whoever was shown a variant keeps it
+    sticky_version: int = 0  # what was stored under another version is forgotten
 
 
 class Holdout(msgspec.Struct, frozen=True, array_like=True):
@@ -458,6 +463,11 @@ def decode_bundle(content: bytes) -> BundleDocument:
 def content_hash(content: bytes) -> str:
     """SHA-256 of the content in hex: the bundle's name."""
     return hashlib.sha256(content).hexdigest()
+
+
+def experiment_key(experiment_id: str, sticky_version: int) -> int:
+    """The 64-bit name under which a record stores an experiment: another sticky version is another name."""
+    return xxh64(experiment_id.encode() + b"\0" + str(sticky_version).encode())
 
 
 def model_attributes(model: Model) -> list[int]:

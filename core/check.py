@@ -308,6 +308,7 @@ class _Check:
         _range(f"{path}.layer_from", experiment.layer_from, 0, MILLIONTHS)
         _range(f"{path}.layer_to", experiment.layer_to, experiment.layer_from, MILLIONTHS)
         _range(f"{path}.traffic", experiment.traffic, 0, MILLIONTHS)
+        _range(f"{path}.sticky_version", experiment.sticky_version, 0, b.STICKY_VERSION_MAX)
         if experiment.eligibility != -1:
             self._of(f"{path}.eligibility", experiment.eligibility, document.rules)
         for index in experiment.placements:

@@ -120,8 +120,10 @@ cdef class Kernel:
             head = b'{"id":' + msgspec.json.encode(experiment.id) + b',"variant":'
             self._experiment_ids[<size_t>i] = self._piece(head)
             self._variant_ids[<size_t>i] = <Piece*>self._pool.take(len(experiment.variants), sizeof(Piece))
+            # Who is shown a variant of a sticky experiment says so with the version that it was drawn in.
+            tail = b',"sticky_version":%d}' % experiment.sticky_version if experiment.sticky else b"}"
             for k, variant in enumerate(experiment.variants):
-                self._variant_ids[<size_t>i][<size_t>k] = self._piece(msgspec.json.encode(variant.id) + b"}")
+                self._variant_ids[<size_t>i][<size_t>k] = self._piece(msgspec.json.encode(variant.id) + tail)
 
     cdef _build_scratch(self):
         cdef int i
@@ -271,14 +273,15 @@ cdef class Kernel:
     ) except -1:
         cdef uint32_t i, number
         cdef int32_t variant, rule
+        cdef bint stored
         for i in range(placement.experiments.count):
             number = placement.experiments.items[i]
             rule = self.experiments.experiments[number].rule
             if rule >= 0 and not view.literals[self.tables.rule_true[rule]]:
                 continue
-            variant = self.experiments.assign(number, situation.unit_key)
+            variant = self.experiments.assign_by(number, situation.unit_key, view.record, &stored)
             if variant >= 0:
-                self.answers.assign(answer, number, <uint32_t>variant)
+                self.answers.assign(answer, number, <uint32_t>variant, stored)
                 answer.limited |= self.experiments.experiments[number].variants[variant].limited
         return 0
 

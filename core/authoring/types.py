@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from core.bundle import STICKY_VERSION_MAX
 from core.cel.ast import LENGTH_MAX
 
 ID_PATTERN: Final = "^[a-z0-9][a-z0-9._-]{0,79}$"
@@ -293,7 +294,11 @@ class Variant(_Authored, kw_only=True, frozen=True):
 
 
 class Experiment(_Owned, kw_only=True, frozen=True):
-    """A comparison by random assignment. In a layer, `range` says which part of it is this experiment's."""
+    """A comparison by random assignment. In a layer, `range` says which part of it is this experiment's.
+
+    `sticky`: whoever was shown a variant keeps it when weights or traffic change; another `sticky_version`
+    forgets who was shown what.
+    """
 
     salt: ReadableName | None = None
     layer: Id | None = None
@@ -302,6 +307,8 @@ class Experiment(_Owned, kw_only=True, frozen=True):
     eligibility: Expression | None = None
     placements: Annotated[list[Id], msgspec.Meta(min_length=1)]
     variants: Annotated[list[Variant], msgspec.Meta(min_length=1, max_length=64)]
+    sticky: bool = False
+    sticky_version: Annotated[int, msgspec.Meta(ge=0, le=STICKY_VERSION_MAX)] = 0
 
 
 class Layer(_Owned, kw_only=True, frozen=True):

@@ -144,7 +144,8 @@ def _placement_lines(placement: dict[str, Any]) -> Iterator[str]:
         yield f"    because of {kind} {placement['cause']}"
     yield f"    consent: {_consent(placement['consent'])}"
     for experiment in placement["experiments"]:
-        yield f"    experiment {experiment['id']}: variant {experiment['variant']}"
+        how = ", as shown before" if experiment.get("sticky") else ""
+        yield f"    experiment {experiment['id']}: variant {experiment['variant']}{how}"
     if placement["ai"]:
         yield "    a model had a part in it"
     if placement.get("bandit"):

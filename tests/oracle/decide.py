@@ -58,7 +58,7 @@ class Answer:
     treatment: str | None = None
     blocks: dict[str, dict[str, Any]] = field(default_factory=dict)
     ai: bool = False
-    experiments: list[dict[str, str]] = field(default_factory=list)
+    experiments: list[dict[str, Any]] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
     bandit: tuple[str, float, bool, int] | None = None
 
@@ -281,7 +281,7 @@ class _Placement:
         candidates = self._passing(self._candidates(), self._refusal_before_experiments)
         assigned = list(self._assignments())
         candidates = self._passing(candidates, lambda candidate: _refusal_by_variant(candidate, assigned))
-        experiments = [{"id": experiment["id"], "variant": variant["id"]} for experiment, variant in assigned]
+        experiments = [_reported(experiment, variant) for experiment, variant in assigned]
         # A later experiment's block wins over an earlier one's, and both over the treatment's own.
         overrides = [variant.get("blocks") or {} for _, variant in reversed(assigned)]
 
@@ -426,8 +426,22 @@ class _Placement:
                 begins, ends = (share(bound) for bound in experiment.get("range", [0, 1]))
                 if not begins <= bucket(layer.get("salt") or layer["id"], key) < ends:
                     continue
-            if bucket(salt + ":traffic", key) < share(experiment.get("traffic", 1)):
+            stored = self._stored_variant(experiment)
+            if stored is not None:
+                yield experiment, stored
+            elif bucket(salt + ":traffic", key) < share(experiment.get("traffic", 1)):
                 yield experiment, _variant(experiment["variants"], bucket(salt, key))
+
+    def _stored_variant(self, experiment: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """What the unit key's own source was shown first, else what any was; if there still is such a variant."""
+        if not experiment.get("sticky"):
+            return None
+        name, own = fold.assignment_name(experiment), int.from_bytes(self.decider.unit_key[:8], "little")
+        every = fold.assignments(self.catalogue.experiments, self.events)
+        by_source = {source: found for (shown, source), found in every.items() if shown == name}
+        first = by_source.get(own) or min(by_source.values(), default=None)
+        variants = {xxh64(variant["id"].encode()): variant for variant in experiment["variants"]}
+        return None if first is None else variants.get(first[1])
 
     # Step 6.
     def _content_unless_refused(
@@ -455,7 +469,7 @@ class _Placement:
 
     # Steps 7 and 8.
     def _chosen(
-        self, candidate: Candidate, blocks: dict[str, Any], ai: bool, experiments: list[dict[str, str]]
+        self, candidate: Candidate, blocks: dict[str, Any], ai: bool, experiments: list[dict[str, Any]]
     ) -> Answer:
         self.decider.chosen_offers.add(candidate.offer["id"])
         if candidate.offer.get("exclusive_group"):
@@ -470,7 +484,7 @@ class _Placement:
             refused=self.refused,
         )
 
-    def _fallback(self, experiments: list[dict[str, str]]) -> Answer:
+    def _fallback(self, experiments: list[dict[str, Any]]) -> Answer:
         reason, cause = "no_content", ""
         if self.refused:
             furthest = min(self.refused, key=lambda r: (-STEPS.index(r.step), self.ranks[r.offer]))
@@ -486,6 +500,13 @@ def _refusal_by_variant(
         if variant.get("offers") is not None and candidate.offer["id"] not in variant["offers"]:
             return "4", "not_eligible", experiment["id"]
     return None
+
+
+def _reported(experiment: Mapping[str, Any], variant: Mapping[str, Any]) -> dict[str, Any]:
+    found = {"id": experiment["id"], "variant": variant["id"]}
+    if experiment.get("sticky"):
+        found["sticky_version"] = experiment.get("sticky_version", 0)
+    return found
 
 
 def _variant(variants: Sequence[Mapping[str, Any]], position: int) -> Mapping[str, Any]:

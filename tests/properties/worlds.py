@@ -20,6 +20,8 @@ OFFERS: Final = [f"offer-{letter}" for letter in "abcdef"]
 SEGMENTS: Final = ["inner", "outer"]
 #: An attribute that does not travel to the edge, and that nothing answered there uses.
 HUB_ONLY: Final = "last_link"
+#: Identifier hashes of who is shown something; a unit key is one of them now and then.
+SOURCES: Final = ["00112233445566778899aabbccddeeff", "ff" * 16, "0f" * 16]
 SHARES: Final = [0.0, 0.25, 0.5, 1.0, 1 / 3, 1e-6, 0.9999995]
 NUMBERS: Final = [0.0, -0.0, 1.0, 2.5, -2.0, 1e308, -1e308, 0.1, 1e-300]
 NAMES: Final = {
@@ -331,6 +333,8 @@ def experiments(chance: Chance, placed: list[Json], shown: list[Json], offers: l
                 variant(chance, f"v{k}", chosen[0], shown, offers) for k in range(chance.whole(1, 3))
             ],
         }
+        if chance.flag():
+            experiment |= {"sticky": True, "sticky_version": chance.pick([0, 0, 3])}
         if ranges and chance.flag():
             experiment["layer"] = "layer"
             experiment["range"] = ranges.pop()
@@ -368,14 +372,17 @@ def event(chance: Chance, kind: str, at_ms: int, message_id: str) -> Json:
     if kind == "change":
         state = chance.pick(["granted", "denied", "withdrawn"])
         return consent(chance.pick([*PURPOSES, "analytics"]), state, at_ms, message_id)
-    names = {"view": "Product Viewed", "order": "Order Completed", "traits": "Identify", "show": "Impression"}
+    shown = chance.pick(["Impression", "Impression", "Exposure"])
+    names = {"view": "Product Viewed", "order": "Order Completed", "traits": "Identify", "show": shown}
     properties: Json = {}
     if kind == "view":
         properties = {"tag": chance.pick(["red", "blue", "abc", ["a", "é"]])}
     elif kind == "order":
         properties = {"revenue": chance.pick([10, 0.1, -5.25, 1e300])}
     elif kind == "show":
-        properties = {"offer": chance.pick([*OFFERS, "gone"]), "channel": chance.pick([*CHANNELS, 7])}
+        properties = {"offer": chance.pick([*OFFERS, "gone", None]), "channel": chance.pick([*CHANNELS, 7])}
+        if not chance.once_in(4):
+            properties["experiments"] = exposure(chance)
     return {
         "message_id": message_id,
         "kind": "identify" if kind == "traits" else "track",
@@ -384,7 +391,22 @@ def event(chance: Chance, kind: str, at_ms: int, message_id: str) -> Json:
         "properties": properties,
         "traits": some_of(chance, TRAITS) if kind == "traits" else {},
         "consent": None,
+        "source": chance.pick(SOURCES),
     }
+
+
+def exposure(chance: Chance) -> Any:
+    """What a client says that it showed: as decisions report it, or anything else."""
+    if chance.once_in(8):
+        return chance.pick([None, "experiment-0", {"id": "experiment-0"}, [None, [], "experiment-0"]])
+    return [
+        {
+            "id": f"experiment-{i}",
+            "variant": chance.pick(["v0", "v1", "v2", "gone", 1]),
+            "sticky_version": chance.pick([0, 0, 0, 3, 3.0, False, "0"]),
+        }
+        for i in range(chance.whole(1, 3))
+    ]
 
 
 def some_of(chance: Chance, values: dict[str, list[Any]]) -> Json:
@@ -392,6 +414,8 @@ def some_of(chance: Chance, values: dict[str, list[Any]]) -> Json:
 
 
 def unit_key(chance: Chance) -> bytes:
+    if chance.once_in(3):
+        return bytes.fromhex(chance.pick(SOURCES))
     return chance.whole(0, 2**128 - 1).to_bytes(16, "little")
 
 
