@@ -7,11 +7,12 @@ from core import bundle
 from core.authoring import Path
 from core.authoring.types import Journey, Segment
 from core.cel import ast
-from core.cel.checker import Environment, ExpressionFault, check, references
+from core.cel.checker import check, references
+from core.cel.environment import Environment, ExpressionFault
 from core.cel.lowering import Lowering
 from core.cel.parser import parse
 from core.cel.tables import FALSE, TRUE, Planes, TableBuilder
-from core.cel.typed import Typed, attributes_of
+from core.cel.typed import Typed, attributes_of, generals_of
 from core.compiler.attributes import Attributes
 from core.compiler.work import Work
 from core.errors import ExpressionError
@@ -78,6 +79,9 @@ class Expressions:
             path = (*self._work.paths["segments"][segment.id], "when")
             typed, faults = self._check(segment.when)
             self._environment.segments[segment.id] = typed
+            tree = self._parse(segment.when)
+            if isinstance(tree, ast.Node):
+                self._environment.segment_trees[segment.id] = tree
             self._add_typed(f"segment:{segment.id}", path, segment.when, MATCHES, typed, faults)
 
     def _add_typed(
