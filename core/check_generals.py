@@ -21,7 +21,8 @@ MACROS: Final = frozenset({*ONE_VARIABLE, *TWO_VARIABLES})
 #: By what a part is: how many operands and slots it may have.
 SHAPES: Final[dict[int, tuple[range, int]]] = {
     **dict.fromkeys(
-        (b.G_LITERAL, b.G_UINT, b.G_ATTRIBUTE, b.G_HAS, b.G_NOW, b.G_TYPE, b.G_LOCAL, b.G_BYTES), (range(1), 0)
+        (b.G_LITERAL, b.G_UINT, b.G_ATTRIBUTE, b.G_HAS, b.G_NOW, b.G_TYPE, b.G_LOCAL, b.G_BYTES),
+        (range(1), 0),
     ),
     **dict.fromkeys((b.G_NOT, b.G_NEGATE, b.G_FIELD, b.G_HAS_FIELD, b.G_SEGMENT), (range(1, 2), 0)),
     **dict.fromkeys((b.G_AND, b.G_OR), (range(1, b.GENERAL_SIZE_MAX), 0)),

@@ -12,6 +12,7 @@ from core.cel.environment import Environment, ExpressionFault
 from core.cel.folding import ARITHMETIC, COMPARABLE, COMPARISONS, fold
 from core.cel.general import kinds
 from core.cel.general.checking import check_general
+from core.cel.general.comprehensions import ONE_VARIABLE, TWO_VARIABLES
 from core.cel.lowering import too_large
 from core.cel.typed import (
     DURATION,
@@ -21,7 +22,6 @@ from core.cel.typed import (
     Binary,
     Conditional,
     Constant,
-    Failure,
     Has,
     InGeneral,
     InList,
@@ -35,7 +35,7 @@ from core.cel.typed import (
     Typed,
 )
 
-MACROS: Final = frozenset({"all", "exists", "exists_one", "existsOne", "map", "filter"})
+MACROS: Final = frozenset({*ONE_VARIABLE, *TWO_VARIABLES, "bind"})
 STRING_TESTS: Final = frozenset({"contains", "startsWith", "endsWith"})
 SUPPORTED: Final = "has, size, duration, timestamp, contains, startsWith or endsWith"
 REFUSED: Final[dict[type, str]] = {
@@ -275,7 +275,9 @@ class _Checker:
     def in_list(self, node: ast.Binary, written: ast.ListLiteral) -> Typed | None:
         if not 0 < len(written.items) <= ast.LIST_LENGTH_MAX:
             return self.refuse(
-                written, f"a list of 1 to {ast.LIST_LENGTH_MAX} values", f"a list of {len(written.items)} values"
+                written,
+                f"a list of 1 to {ast.LIST_LENGTH_MAX} values",
+                f"a list of {len(written.items)} values",
             )
         operand = self.value(node.left)
         items: list[Constant] = []
@@ -354,6 +356,3 @@ def _is_negation(node: ast.Node) -> bool:
 def comparable(left: int, right: int) -> bool:
     """Say whether values of the two types compare: the same type, or two numbers."""
     return (left == right and left in COMPARABLE) or (left in NUMBERS and right in NUMBERS)
-
-
-__all__ = ["Environment", "ExpressionFault", "Failure", "check", "check_value", "comparable", "references"]

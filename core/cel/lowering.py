@@ -211,7 +211,7 @@ def too_large(node: Typed) -> ExpressionError | None:
     if depth > bundle.PROGRAM_STACK_MAX:
         return ExpressionError(
             expected=f"arithmetic that holds at most {bundle.PROGRAM_STACK_MAX} values at once",
-            got=f"arithmetic that holds {depth}",
+            got=f"arithmetic that holds {depth} values at once",
         )
     return None
 

@@ -162,7 +162,7 @@ def binary(sign: str, left: Code, right: Code) -> Code:
     if sign == "in":
         return lambda run: member(run, left(run), right(run))
     if sign in ORDERS:
-        return lambda run: in_order(sign, left(run), right(run))
+        return lambda run: in_order(run, sign, left(run), right(run))
     return lambda run: calculate(run, sign, left(run), right(run))
 
 

@@ -186,7 +186,9 @@ class _Checker:
         if operand is None:
             return None
         name = field_name(node.name)
-        if operand.kind != DYN and not (operand.kind.name == "map" and agree(operand.kind.of[0], kinds.STRING)):
+        if operand.kind != DYN and not (
+            operand.kind.name == "map" and agree(operand.kind.of[0], kinds.STRING)
+        ):
             return self.refuse(node, f"a map for the field `.{name}`", str(operand.kind))
         kind = operand.kind.of[1] if operand.kind.of else DYN
         return self.part(op, kind if op == bundle.G_FIELD else BOOL, name, [operand])
@@ -336,7 +338,9 @@ class _Checker:
         if node.name not in known:
             other = kinds.METHODS if node.target is None else kinds.GLOBALS
             if node.name in other:
-                return self.refuse(node, f"`{node.name}` with its arguments as documented", "another form of it")
+                return self.refuse(
+                    node, f"`{node.name}` with its arguments as documented", "another form of it"
+                )
             return self.refuse(node, "a supported function", f"`{node.name}()`")
         forms = [form for form in known[node.name] if len(form.parameters) == len(written)]
         if not forms:
@@ -361,6 +365,8 @@ class _Checker:
             check(argument.value)
         except EvaluationError as error:
             expected = error.expected or str(error).removeprefix("expected ")
+            if expected.startswith("out of"):
+                expected = f"a {node.name} that is not out of its range"
             self.refuse(argument, expected, f'"{argument.value[:64]}"')
             return False
         return True

@@ -59,9 +59,13 @@ class _Compiler:
             case ast.Binary():
                 return self.binary(node)
             case ast.Logic():
-                return building.logic(node.operator == "||", [self.code(operand) for operand in node.operands])
+                return building.logic(
+                    node.operator == "||", [self.code(operand) for operand in node.operands]
+                )
             case ast.Conditional():
-                return building.conditional(self.code(node.condition), self.code(node.yes), self.code(node.no))
+                return building.conditional(
+                    self.code(node.condition), self.code(node.yes), self.code(node.no)
+                )
             case ast.Index():
                 return building.indexed(self.code(node.operand), self.code(node.index))
             case ast.ListLiteral():
