@@ -173,9 +173,16 @@ def attributes_of(root: Typed) -> list[int]:
     return sorted(found)
 
 
-def generals_of(root: Typed) -> list[InGeneral]:
-    """The parts that the general evaluator runs, its segments' too, in the order of the text."""
-    found = [node for node in walk(root) if isinstance(node, InGeneral)]
+def own_generals(root: Typed) -> list[InGeneral]:
+    """The parts that the general evaluator runs, but for those of segments, in the order of the text."""
+    found: list[InGeneral] = []
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, InGeneral):
+            found.append(node)
+        elif not isinstance(node, InSegment):
+            stack.extend(node.operands)
     return sorted(found, key=lambda node: (node.line, node.column))
 
 

@@ -9,7 +9,7 @@ from core.cel.environment import Environment, ExpressionFault
 from core.cel.lowering import Lowering
 from core.cel.parser import parse
 from core.cel.tables import TableBuilder
-from core.cel.typed import Constant, Typed, attributes_of, generals_of
+from core.cel.typed import Constant, Typed, attributes_of, own_generals
 
 ENVIRONMENT = Environment(
     {
@@ -179,7 +179,7 @@ def test_the_smallest_part_that_tables_cannot_hold_is_general(
     if parts is None:
         assert [fault.got for fault in faults_of(text)] == ["string == int"]
     else:
-        assert [(one.column, one.general.why) for one in generals_of(typed(text))] == parts
+        assert [(one.column, one.general.why) for one in own_generals(typed(text))] == parts
 
 
 def test_all_faults_of_an_expression_are_found_with_their_lines() -> None:
@@ -215,8 +215,8 @@ def test_attributes_and_segments_of_an_expression_are_known() -> None:
 
 def test_too_many_ternaries_in_one_comparison_are_general() -> None:
     few, many = (" + ".join(["(profile.b ? profile.i : 1)"] * count) + " > 3" for count in (6, 7))
-    assert not generals_of(typed(few))
-    [part] = generals_of(typed(many))
+    assert not own_generals(typed(few))
+    [part] = own_generals(typed(many))
     assert part.general.why == "128 comparisons of one"
     lowering = Lowering(TableBuilder())
     lowering.planes(typed(few))
@@ -228,8 +228,8 @@ def test_arithmetic_too_deep_for_the_stack_is_general() -> None:
     fits, deeper = (
         "profile.i + (" * count + "profile.i" + ")" * count + " > 1" for count in (depth - 1, depth)
     )
-    assert not generals_of(typed(fits))
-    [part] = generals_of(typed(deeper))
+    assert not own_generals(typed(fits))
+    [part] = own_generals(typed(deeper))
     assert part.general.why == f"arithmetic that holds {depth + 1} values at once"
     lowering = Lowering(TableBuilder())
     lowering.planes(typed(fits))
@@ -247,7 +247,7 @@ def test_segments_and_sizes_of_general_parts_are_bounded() -> None:
         if faults:
             break
         environment.segments[f"s{at}"], environment.segment_trees[f"s{at}"] = found, tree
-        [part] = generals_of(found) if found else []
+        [part] = own_generals(found) if found else []
         assert len(part.general.parts) == 1 + 4 * at
     assert faults[0].expected == "an expression nested at most 128 deep, its segments too"
     wide = parse("[" + ", ".join(["profile.i"] * 300) + "].exists(x, x in " + "[1]" + ")")

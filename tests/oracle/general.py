@@ -108,7 +108,7 @@ def _calculates(operator: str, kinds: list[str]) -> bool:
         if kinds[0] in (moment, span):
             return operator == "-" or (operator == "+" and kinds[0] == span)
         return kinds[0] in _NUMBERS and not (kinds[0] == "double" and operator == "%")
-    return kinds == [moment, span] and operator in "+-" or kinds == [span, moment] and operator == "+"
+    return (kinds == [moment, span] and operator in "+-") or (kinds == [span, moment] and operator == "+")
 
 
 def member(value: Value, group: Value) -> bool:

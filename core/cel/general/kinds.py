@@ -159,7 +159,7 @@ METHODS: Final[dict[str, list[Signature]]] = {
     "size": _SIZE,
     "matches": _MATCHES,
     **{name: [_function(BOOL, STRING, STRING)] for name in ("contains", "startsWith", "endsWith")},
-    **{name: _TIMES for name in ("getFullYear", "getMonth", "getDate", "getDayOfMonth", "getDayOfWeek")},
+    **dict.fromkeys(("getFullYear", "getMonth", "getDate", "getDayOfMonth", "getDayOfWeek"), _TIMES),
     "getDayOfYear": _TIMES,
-    **{name: _SPANS for name in ("getHours", "getMinutes", "getSeconds", "getMilliseconds")},
+    **dict.fromkeys(("getHours", "getMinutes", "getSeconds", "getMilliseconds"), _SPANS),
 }
