@@ -51,6 +51,8 @@ def evaluate(node: Node, environment: Environment) -> Value:
             return Timestamp(parts[0])
         case "now":
             return Timestamp(environment.now_ms)
+        case "read" if ".".join(parts) in general.TYPES:
+            return general.TYPES[".".join(parts)]
         case "read":
             return environment.read(*parts)
         case "has":

@@ -279,12 +279,16 @@ def _converted(name: str, value: Any, of: str) -> Value:
             return Uint(value) if value >= 0 else Error("out of range")
         case "double", "int" | "uint" | "double":
             return float(value)
+        case "double", "string":
+            return float(value) if re.fullmatch(r"[+-]?[0-9]+(\.[0-9]+)?", value) else Error("no double")
         case "string", "string":
             return value
         case "string", "bool":
             return "true" if value else "false"
         case "string", "int" | "uint":
             return str(int(value))
+        case "string", "double":
+            return repr(value).removesuffix(".0")
         case "bytes", "string":
             return value.encode()
         case "timestamp", "int":
