@@ -37,17 +37,46 @@ OP_STRING_IN = 2  # attribute (string) equals one of `strings`
 OP_HAS = 3  # the record (or context) itself holds the attribute; never an error
 OP_CONTAINS, OP_STARTS, OP_ENDS = 4, 5, 6  # string attribute against strings[0]
 OP_ANY_IN = 7  # a strings attribute holds one of `strings`
-OP_PROGRAM = 8  # general evaluator: `program` leaves one bool
+OP_PROGRAM = 8  # `program` leaves one bool
+OP_GENERAL = 9  # general evaluator: `Tables.generals[lo]` comes to true, false or an error
 
 # Node operators.
 NODE_AND, NODE_OR = 0, 1
 
-# General evaluator: a stack program, strict (any error is the result). (opcode, argument) pairs.
+# A stack program, strict (any error is the result). (opcode, argument) pairs.
 P_ATTRIBUTE, P_INT, P_FLOAT, P_STRING, P_BOOL, P_TIMESTAMP, P_DURATION, P_NOW = 0, 1, 2, 3, 4, 5, 6, 7
 P_ADD, P_SUB, P_MUL, P_DIV, P_MOD, P_NEG = 10, 11, 12, 13, 14, 15
 P_EQ, P_NE, P_LT, P_LE, P_GT, P_GE = 20, 21, 22, 23, 24, 25
 P_SIZE, P_CONTAINS, P_STARTS, P_ENDS, P_IN = 30, 31, 32, 33, 34  # P_IN: string, strings attribute -> bool
 PROGRAM_STACK_MAX: Final = 32
+
+# What a part of a general expression is (docs/decisions/0009-general-conditions.md), and what it has.
+G_LITERAL = 0  # bool, int, float, string or null
+G_UINT = 1  # number
+G_ATTRIBUTE, G_HAS = 2, 3  # attribute
+G_NOW = 4
+G_TYPE = 5  # name of a type
+G_LOCAL = 6  # slot of a macro's variable
+G_BYTES = 7  # as a string of the characters 0 to 255
+G_NOT, G_NEGATE, G_AND, G_OR = 10, 11, 12, 13
+G_CHOOSE = 14  # condition, yes, no
+G_BINARY = 15  # value: == != < <= > >= in + - * / %
+G_FIELD, G_HAS_FIELD = 16, 17  # value: name; a map
+G_INDEX = 18  # list or map, index or key
+G_LIST = 19
+G_MAP = 20  # key, value, key, value
+G_CALL = 21  # value: function; a method's target first
+G_MACRO = 22  # value: macro; list or map, arguments after the variables; slots: of the variables
+G_BIND = 23  # value, body; slots: of the variable
+G_SEGMENT = 24  # a segment's expression, evaluated once however often it is named
+
+#: Parts of one general expression, its segments' too: as written, and counted anew wherever one is used.
+GENERAL_SIZE_MAX: Final = 10_000
+GENERAL_DEPTH_MAX: Final = 128
+GENERAL_SLOTS_MAX: Final = 64
+#: General conditions of a bundle, and those of them that decisions read.
+GENERALS_MAX: Final = 20_000
+GENERALS_DECIDING_MAX: Final = 2_000
 
 # Fold functions.
 F_COUNT, F_SUM, F_LAST, F_FIRST, F_MIN, F_MAX, F_STRINGS = 0, 1, 2, 3, 4, 5, 6
@@ -116,6 +145,24 @@ class Rule(msgspec.Struct, frozen=True, array_like=True):
     text: str
 
 
+class Part(msgspec.Struct, frozen=True, array_like=True):
+    """A part of a general expression; its operands come before it."""
+
+    op: int  # G_*
+    value: bool | int | float | str | None = None
+    operands: list[int] = []
+    slots: list[int] = []
+
+
+class General(msgspec.Struct, frozen=True, array_like=True):
+    """An expression of the general evaluator; its last part is the whole. `why`: what of it the tables do not
+    hold, for people.
+    """
+
+    parts: list[Part]
+    why: str
+
+
 class Tables(msgspec.Struct, frozen=True, array_like=True):
     """Conditions and nodes. Nodes [0, hot) decide; those after serve only `match` (journeys) and the
     trace (the other plane of each rule).
@@ -124,6 +171,7 @@ class Tables(msgspec.Struct, frozen=True, array_like=True):
     conditions: list[Condition]
     nodes: list[Node]
     hot: int
+    generals: list[General] = []
 
 
 class FoldRule(msgspec.Struct, frozen=True, array_like=True):
@@ -482,6 +530,19 @@ def offer_columns(model: Model) -> int:
 
 def _read(model: Model) -> list[Feature | TreeInput]:
     return [*model.features, *(model.trees.inputs if model.trees is not None else [])]
+
+
+def general_attributes(general: General) -> set[int]:
+    """Attributes that a general expression looks at."""
+    return {int(part.value) for part in general.parts if part.op in (G_ATTRIBUTE, G_HAS)}  # type: ignore[arg-type]
+
+
+def condition_attributes(condition: Condition, tables: Tables) -> set[int]:
+    """Attributes that a condition looks at."""
+    if condition.op == OP_GENERAL:
+        return general_attributes(tables.generals[condition.lo])
+    steps = {int(argument) for op, argument in condition.program if op == P_ATTRIBUTE}
+    return steps if condition.attribute < 0 else steps | {condition.attribute}
 
 
 def float_key(value: float) -> int:

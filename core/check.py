@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 from core import bundle as b
 from core.check_edge import check_edge
+from core.check_generals import check_general
 from core.check_models import check_model, check_offer_columns, check_offer_words
 from core.check_outbound import check_outbound
 from core.check_programs import check_program, fail
@@ -141,6 +142,10 @@ class _Check:
 
     def _tables(self) -> None:
         tables = self.document.tables
+        if len(tables.generals) > b.GENERALS_MAX:
+            fail("$.tables.generals", f"at most {b.GENERALS_MAX}", len(tables.generals))
+        for i, general in enumerate(tables.generals):
+            check_general(f"$.tables.generals[{i}]", general, self.document.attributes)
         if not tables.conditions or tables.conditions[0] != b.Condition(b.OP_CONSTANT):
             fail("$.tables.conditions[0]", "the constant condition", tables.conditions[:1])
         for i, condition in enumerate(tables.conditions[1:], 1):
@@ -159,6 +164,10 @@ class _Check:
         if condition.op == b.OP_PROGRAM:
             _range(f"{path}.attribute", condition.attribute, -1, -1)
             check_program(f"{path}.program", condition.program, self.document.attributes)
+            return
+        if condition.op == b.OP_GENERAL:
+            _range(f"{path}.attribute", condition.attribute, -1, -1)
+            self._of(f"{path}.lo", condition.lo, self.document.tables.generals)
             return
         _member(f"{path}.op", condition.op, CONDITION_TYPES)
         if condition.program:
@@ -359,10 +368,9 @@ def _attributes_seen(document: b.BundleDocument) -> list[int]:
     """Per literal a number whose bit a is set if the literal depends on attribute a."""
     seen: list[int] = []
     for condition in document.tables.conditions:
-        bits = 0 if condition.attribute == -1 else 1 << condition.attribute
-        for op, argument in condition.program:
-            if op == b.P_ATTRIBUTE:
-                bits |= 1 << int(argument)
+        bits = 0
+        for attribute in b.condition_attributes(condition, document.tables):
+            bits |= 1 << attribute
         seen += (bits, bits)
     for node in document.tables.nodes:
         bits = 0

@@ -452,9 +452,7 @@ def _attributes_used(document, conditions):
     """Indexes of the attributes that one of the conditions, a block or a model reads."""
     used = set()
     for index in conditions:
-        condition = document.tables.conditions[index]
-        used.add(condition.attribute)
-        used |= {argument for op, argument in condition.program if op == bundle.P_ATTRIBUTE}
+        used |= bundle.condition_attributes(document.tables.conditions[index], document.tables)
     used |= {block.attribute for block in document.blocks}
     used |= {attribute for model in document.models for attribute in bundle.model_attributes(model)}
     return frozenset(used - {-1})

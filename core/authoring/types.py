@@ -88,6 +88,7 @@ AttributeType = Literal["bool", "int", "float", "string", "timestamp", "strings"
 Function = Literal["count", "sum", "last", "first", "min", "max", "strings"]
 SlotType = Literal["text", "url", "number", "bool"]
 RuleKind = Literal["suppression", "exclusion", "brand_safety"]
+GeneralExpressions = Literal["allowed", "off_decision_path", "forbidden"]
 Scalar = bool | int | float | str
 
 
@@ -129,13 +130,15 @@ class QuietHours(_Authored, kw_only=True, frozen=True):
 class Settings(_Authored, kw_only=True, frozen=True):
     """`stale_after`: age at which a profile record counts as stale. `behaviour_purposes`: any one granted
     lets behaviour shape the profile. `time_scale` divides every duration of journeys. `time_zone`: of people
-    whose own (`profile.time_zone`) is not known."""
+    whose own (`profile.time_zone`) is not known. `general_expressions`: where expressions may be that the
+    decision tables cannot hold."""
 
     stale_after: Duration = "30d"
     behaviour_purposes: list[Id] = msgspec.field(default_factory=lambda: ["analytics", "personalization"])
     time_scale: TimeScale = 1.0
     time_zone: ReadableName = "UTC"
     quiet_hours: list[QuietHours] = []
+    general_expressions: GeneralExpressions = "allowed"
 
 
 class Source(_Authored, kw_only=True, frozen=True):
