@@ -54,6 +54,9 @@ def catalogue(chance: Chance) -> Json:
     placed = [placement(chance, name, shown) for name in PLACEMENTS]
     offered = [offer(chance, name, placed, shown) for name in OFFERS[: chance.whole(0, len(OFFERS))]]
     names = [one["id"] for one in offered]
+    if not any(one["vector"] for one in offered):
+        for at in placed:
+            at.get("diversity", {})["by"] = "tags"
     return with_owners(
         {
             "settings": {"stale_after": chance.pick(["30d", "1h"])},
@@ -170,6 +173,8 @@ def placement(chance: Chance, name: str, shown: list[Json]) -> Json:
     }
     if chance.once_in(4):
         found["max_age"] = chance.pick(["1h", "7d"])
+    if chance.flag():
+        found["diversity"] = {"strength": chance.pick(SHARES), "by": chance.pick(["tags", "vector"])}
     return found
 
 
@@ -177,6 +182,7 @@ def offer(chance: Chance, name: str, placed: list[Json], shown: list[Json]) -> J
     found: Json = {
         "id": name,
         "tags": tags(chance),
+        "vector": vector(chance),
         "priority": chance.whole(-1, 1),
         "value": chance.pick([1.0, 1.0, 0.0, 2.5, 1e12]),
         "lever": chance.pick([1.0, 1.0, 0.3, 0.0]),
@@ -195,6 +201,14 @@ def offer(chance: Chance, name: str, placed: list[Json], shown: list[Json]) -> J
             treatment = {"id": f"{name}-{at['id']}", "placement": at["id"], "blocks": filled}
             found["treatments"].append(treatment)
     return found
+
+
+def vector(chance: Chance) -> list[float]:
+    """Five numbers, or none; the first is never too small to have a direction."""
+    if chance.once_in(4):
+        return []
+    others = [chance.pick([0.0, 1.0, -1.0, 0.1, 1e6, -2.5, 1e-300]) for _ in range(4)]
+    return [chance.pick([1.0, -0.5, 1e-6]), *others]
 
 
 def weight(chance: Chance) -> Json:
