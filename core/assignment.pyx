@@ -10,6 +10,7 @@ from core.memory cimport Pool
 
 cdef enum:
     UNIT_KEY_SIZE = 16
+    MILLION = 1000000        # buckets
 
 
 @cython.final
@@ -100,7 +101,8 @@ cdef class Experiments:
             drawn = salted_bucket(&e.layer, unit_key)
             if drawn < e.layer_from or drawn >= e.layer_to:
                 return -1
-        if salted_bucket(&e.traffic_salt, unit_key) >= e.traffic:
+        # No bucket is beyond all of the traffic, so most experiments draw once.
+        if e.traffic < MILLION and salted_bucket(&e.traffic_salt, unit_key) >= e.traffic:
             return -1
         drawn = salted_bucket(&e.salt, unit_key)
         for i in range(e.variant_count):

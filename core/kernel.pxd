@@ -68,6 +68,7 @@ cdef class Kernel:
     cdef View _views[VIEWS]
     cdef const View* _scored_view  # whose attribute values the models saw last
     cdef int32_t* _asked         # scratch: models of the candidates
+    cdef uint32_t* _asked_for    # scratch: and their offers
     cdef double* _outputs        # scratch: what they said
     cdef int32_t* _all_models    # every model's number
     cdef double* _every          # scratch: what they said

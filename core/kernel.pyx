@@ -5,6 +5,8 @@ is made per attribute, rule or candidate. Memory is allocated when the bundle is
 """
 
 cimport cython
+from cpython.list cimport PyList_New, PyList_SET_ITEM
+from cpython.ref cimport Py_INCREF
 from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
@@ -75,7 +77,7 @@ cdef class Kernel:
         self.candidates.build_placements(document, [self._fallback_blocks(p) for p in document.placements])
         self.experiments = Experiments(document.experiments, document.holdouts, self.candidates.slot_names)
         self.caps = Caps(document.caps, document.offers)
-        self.models = Models(document.models, _models_by_placement(document))
+        self.models = Models(document.models, _models_by_placement(document), document.offers)
         self.out = Output()
         self.answers = Answers()
         diverse = any(placement.diversity for placement in document.placements)
@@ -134,6 +136,7 @@ cdef class Kernel:
             self._views[i].values = <ov_value*>self._pool.take(self.attributes.count, sizeof(ov_value))
             self._views[i].literals = <uint8_t*>self._pool.take(self.tables.literal_count, 1)
         self._asked = <int32_t*>self._pool.take(check.CANDIDATES_MAX, sizeof(int32_t))
+        self._asked_for = <uint32_t*>self._pool.take(check.CANDIDATES_MAX, sizeof(uint32_t))
         self._outputs = <double*>self._pool.take(check.CANDIDATES_MAX, sizeof(double))
         self._every = <double*>self._pool.take(self.models.count, sizeof(double))
         self._all_models = <int32_t*>self._pool.take(self.models.count, sizeof(int32_t))
@@ -186,11 +189,14 @@ cdef class Kernel:
     cdef list score(self, const Situation* situation, dict context):
         cdef const View* view = self.view(False, situation, context, DECIDE)
         cdef uint32_t i
-        cdef list found = []
-        self.models.read(<uint32_t>len(self.document.placements), view.values)
-        self.models.outputs(self._all_models, self.models.count, view.values, self._every)
+        cdef list found = PyList_New(self.models.count)
+        cdef object output
+        self.models.read(self.candidates.placement_count, view.values)
+        self.models.outputs(self._all_models, NULL, self.models.count, view.values, self._every)
         for i in range(self.models.count):
-            found.append(self._every[i])
+            output = self._every[i]
+            Py_INCREF(output)
+            PyList_SET_ITEM(found, i, output)
         return found
 
     cdef int answer(self, Answer* answer, const Situation* situation, dict context) except -1:
@@ -386,9 +392,10 @@ cdef class Kernel:
             self.models.begin()
             self._scored_view = view
         for i in range(passing):
-            self._asked[i] = self.candidates.offers[self.arbitration.passing[i].offer].model
+            self._asked_for[i] = self.arbitration.passing[i].offer
+            self._asked[i] = self.candidates.offers[self._asked_for[i]].model
         self.models.read(<uint32_t>answer.placement, view.values)
-        self.models.outputs(self._asked, passing, view.values, self._outputs)
+        self.models.outputs(self._asked, self._asked_for, passing, view.values, self._outputs)
 
     cdef bint _score(self, Candidate* candidate, double propensity, const View* view) except -1:
         """Score a candidate; returns whether a model took part."""

@@ -10,6 +10,8 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from core.cel.ast import LENGTH_MAX
+
 ID_PATTERN: Final = "^[a-z0-9][a-z0-9._-]{0,79}$"
 #: No word that is a value or operator in expressions.
 NAME_PATTERN: Final = "^(?!(true|false|null|in)$)[a-z_][a-z0-9_]{0,79}$"
@@ -17,9 +19,9 @@ DURATION_PATTERN: Final = "^[0-9]{1,15}(ms|s|m|h|d)$"
 TIMESTAMP_PATTERN: Final = (
     "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$"
 )
+CLOCK_PATTERN: Final = "^([01][0-9]|2[0-3]):[0-5][0-9]$"
 #: Model files lie in the folder `models` of a catalogue: `.txt` of LightGBM, `.json` of XGBoost.
 ARTIFACT_PATTERN: Final = "^models/(?!.*\\.\\.)[A-Za-z0-9_][A-Za-z0-9_./ -]{0,180}\\.(txt|json)$"
-EXPRESSION_LENGTH_MAX: Final = 4_096
 TEXT_LENGTH_MAX: Final = 2_048
 TEMPLATE_LENGTH_MAX: Final = 256 * 1024
 STEPS_MAX: Final = 100
@@ -49,11 +51,9 @@ Duration = Annotated[str, _text(DURATION_PATTERN, 'a duration such as "90d", "36
 Timestamp = Annotated[str, _text(TIMESTAMP_PATTERN, "a time in RFC 3339, such as 2026-11-23T17:43:29Z")]
 Expression = Annotated[
     str,
-    msgspec.Meta(
-        min_length=1, max_length=EXPRESSION_LENGTH_MAX, description="a CEL expression (docs/expressions.md)"
-    ),
+    msgspec.Meta(min_length=1, max_length=LENGTH_MAX, description="a CEL expression (docs/expressions.md)"),
 ]
-ClockTime = Annotated[str, _text("^([01][0-9]|2[0-3]):[0-5][0-9]$", 'a time of day such as "21:30"')]
+ClockTime = Annotated[str, _text(CLOCK_PATTERN, 'a time of day such as "21:30"')]
 Locale = Annotated[
     str, _text("^[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2})?$", "a language tag such as en or de-AT")
 ]
@@ -70,6 +70,13 @@ AttributeName = Annotated[
     _text(
         "^(profile|context)\\.[a-z_][a-z0-9_]{0,79}$",
         "an attribute as in expressions: profile.ID or context.ID",
+    ),
+]
+ModelAttributeName = Annotated[
+    str,
+    _text(
+        "^(profile|context|offer)\\.[a-z_][a-z0-9_]{0,79}$",
+        "what a model reads: profile.ID, context.ID, or offer.NAME of the offer that is scored",
     ),
 ]
 ArtifactPath = Annotated[
@@ -229,9 +236,11 @@ class Treatment(_Authored, kw_only=True, frozen=True):
 
 
 class Offer(_Owned, kw_only=True, frozen=True):
-    """What may be proposed. `vector`: where it lies among the others, for diversity."""
+    """What may be proposed. Models read its `attributes` as `offer.NAME`. `vector`: where it lies among the
+    others, for diversity."""
 
     tags: list[Id] = []
+    attributes: Annotated[dict[Name, bool | int | float | Text], msgspec.Meta(max_length=256)] = {}
     vector: Annotated[list[Component], msgspec.Meta(max_length=VECTOR_LENGTH_MAX)] = []
     priority: Annotated[int, msgspec.Meta(ge=-PRIORITY_MAX, le=PRIORITY_MAX)] = 0
     value: Annotated[float, msgspec.Meta(ge=0.0, le=1e12)] = 1.0
@@ -326,7 +335,7 @@ class Holdout(_Owned, kw_only=True, frozen=True):
 class Feature(_Authored, kw_only=True, frozen=True):
     """One term of a model. A string attribute needs `equals`."""
 
-    attribute: AttributeName
+    attribute: ModelAttributeName
     weight: float = 1.0
     missing: float = 0.0
     equals: Text | None = None
@@ -336,7 +345,7 @@ class Input(_Authored, kw_only=True, frozen=True):
     """What a model file's feature is. A string attribute needs `categories`: its number is the place of its
     value in them, and a value that is not there counts as missing."""
 
-    attribute: AttributeName
+    attribute: ModelAttributeName
     categories: Annotated[list[Text], msgspec.Meta(max_length=CATEGORIES_MAX)] = []
 
 
@@ -384,7 +393,7 @@ class Model(_Owned, kw_only=True, frozen=True):
     intercept: float = 0.0
     features: Annotated[list[Feature], msgspec.Meta(max_length=4_096)] = []
     artifact: ArtifactPath | None = None
-    inputs: Annotated[dict[ArtifactFeature, AttributeName | Input], msgspec.Meta(max_length=4_096)] = {}
+    inputs: Annotated[dict[ArtifactFeature, ModelAttributeName | Input], msgspec.Meta(max_length=4_096)] = {}
     link: Literal["raw", "logistic", "exp"] | None = None
     treated: Id | None = None
     control: Id | None = None

@@ -33,10 +33,12 @@ def check_vectors(work: Work) -> None:
         _, first = with_vector[0]
         if len(offer.vector) != len(first.vector):
             expected = f"{len(first.vector)} numbers, as in the vector of {first.id}"
-            work.faults.add((*path, "vector"), expected, str(len(offer.vector)))
-    if with_vector or work.catalogue.malformed.get("offers"):
+            rests = [(*path, "vector"), *work.below("offers", first.id, "vector")]
+            work.faults.add((*path, "vector"), expected, str(len(offer.vector)), of=rests)
+    if with_vector:
         return
     for path, placement in work.ordered("placements"):
         if placement.diversity is not None and placement.diversity.by == "vector":
+            by = (*path, "diversity", "by")
             expected = "`tags`, or offers with a `vector`"
-            work.faults.add((*path, "diversity", "by"), expected, "no offer with one")
+            work.faults.add(by, expected, "no offer with one", of=[by, ("offers",)])
