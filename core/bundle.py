@@ -92,6 +92,8 @@ LINK_RAW, LINK_LOGISTIC, LINK_EXP = 0, 1, 2
 # Whose trees they are: the arithmetic is that library's.
 LIGHTGBM, XGBOOST = 0, 1
 SLOT_TEXT, SLOT_URL, SLOT_NUMBER, SLOT_BOOL = 0, 1, 2, 3
+# What offers are alike by.
+BY_TAGS, BY_VECTOR = 0, 1
 STEP_WAIT, STEP_WAIT_FOR, STEP_BRANCH, STEP_SEND, STEP_END = 0, 1, 2, 3, 4
 
 Scalar = bool | int | float | str
@@ -219,6 +221,8 @@ class Placement(msgspec.Struct, frozen=True, array_like=True):
     slots: list[tuple[str, int]]  # name, SLOT_*; output order
     fallback: list[int]  # block per slot, -1: the slot is left out
     treatments: list[int]  # candidates by offer id ascending
+    diversity: float = 0.0  # its strength, 0 to 1
+    diverse_by: int = BY_TAGS
 
 
 class Treatment(msgspec.Struct, frozen=True, array_like=True):
@@ -249,6 +253,7 @@ class Offer(msgspec.Struct, frozen=True, array_like=True):
     weights: list[tuple[int, float]]  # (rule, factor)
     exclusive_group: int  # dense number of the group, -1: none
     columns: list[float] = []  # what its model reads of it (docs/decisions/0012-offer-attributes.md)
+    vector: list[float] = []  # of length 1, as many numbers for every offer that has one
 
 
 class Guard(msgspec.Struct, frozen=True, array_like=True):

@@ -25,6 +25,7 @@ LIST_LENGTH_MAX: Final = 1_000_000
 TEXT_LENGTH_MAX: Final = 65_536
 CANDIDATES_MAX: Final = 1_024
 SLOTS_PER_PLACEMENT_MAX: Final = 64
+DIMENSIONS_MAX: Final = 256
 PURPOSES_MAX: Final = 64
 RECORD_SLOTS_MAX: Final = 4_096
 SYSTEM_SLOTS: Final = 16
@@ -83,6 +84,7 @@ _Item = TypeVar("_Item")
 class _Check:
     def __init__(self, document: b.BundleDocument) -> None:
         self.document = document
+        self.dimensions = 0  # of the offers' vectors
         self.seen: list[int] = []  # per literal: the attributes that it depends on, as bits
 
     def run(self) -> None:
@@ -255,6 +257,17 @@ class _Check:
             self._of(f"{path}.weights", rule, self.document.rules)
             _finite(f"{path}.weights", factor)
         _range(f"{path}.exclusive_group", offer.exclusive_group, -1, len(self.document.offers) - 1)
+        self._vector(path, offer.vector)
+
+    def _vector(self, path: str, vector: list[float]) -> None:
+        """As many numbers as the other offers' have, of a vector of length 1."""
+        if not vector:
+            return
+        self.dimensions = self.dimensions or len(vector)
+        if len(vector) != self.dimensions or len(vector) > DIMENSIONS_MAX:
+            fail(f"{path}.vector", f"{self.dimensions} numbers, at most {DIMENSIONS_MAX}", len(vector))
+        for component in vector:
+            _range(f"{path}.vector", component, -1, 1)
 
     def _placement(self, path: str, placement: b.Placement) -> None:
         if placement.purpose != -1:
@@ -262,6 +275,8 @@ class _Check:
         _range(f"{path}.answered_at", placement.answered_at, b.ANSWERED_AT_EDGE, b.ANSWERED_AT_HUB)
         _range(f"{path}.deadline_ms", placement.deadline_ms, 0, INT64_MAX)
         _range(f"{path}.max_age_ms", placement.max_age_ms, 0, INT64_MAX)
+        _range(f"{path}.diversity", placement.diversity, 0, 1)
+        _range(f"{path}.diverse_by", placement.diverse_by, b.BY_TAGS, b.BY_VECTOR)
         _unique(f"{path}.slots", [name for name, _ in placement.slots], SLOTS_PER_PLACEMENT_MAX)
         for name, slot_type in placement.slots:
             _text(f"{path}.slots", name)
@@ -387,7 +402,7 @@ def _each(name: str, items: Sequence[_Item], check: Callable[[str, _Item], None]
         check(f"$.{name}[{i}]", item)
 
 
-def _range(path: str, number: int, low: int, high: int) -> None:
+def _range(path: str, number: float, low: int, high: int) -> None:
     if not low <= number <= high:
         fail(path, f"a number from {low} to {high}", number)
 

@@ -42,6 +42,7 @@ from core.assignment cimport Experiments, Variant, contains
 from core.candidates cimport Candidates, Guard, Numbers, Offer, Placement, Purpose, Treatment, context_weight
 from core.caps cimport Caps
 from core.content cimport Blocks, write_constant
+from core.diversity cimport Likenesses
 from core.memory cimport Pool
 from core.output cimport Output, Piece
 from core.play cimport Play
@@ -79,8 +80,14 @@ cdef class Kernel:
         self.models = Models(document.models, _models_by_placement(document), document.offers)
         self.out = Output()
         self.answers = Answers()
+        diverse = any(placement.diversity for placement in document.placements)
         self.arbitration = Arbitration(
-            self.candidates, self.experiments, self.blocks, self.out, self.answers
+            self.candidates,
+            Likenesses(document.offers if diverse else []),
+            self.experiments,
+            self.blocks,
+            self.out,
+            self.answers,
         )
         self.play = Play(
             document, _models_by_placement(document), self.candidates, self.models, self.arbitration
@@ -146,6 +153,7 @@ cdef class Kernel:
         for v in range(VIEWS):
             self._views[v].ready = False
         self.scored = None
+        self.arbitration.ranked = None
 
     cdef View* view(
         self, bint anonymous, const Situation* situation, dict context, Extent extent
@@ -208,6 +216,7 @@ cdef class Kernel:
             answer.treatment = -1
             answer.ai = False
             answer.bandit = 0
+            answer.diverse = False
             self.write_fallback(answer, cause_of(R_ERROR, CAUSE_NONE, 0))
         return 0
 

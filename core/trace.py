@@ -35,6 +35,7 @@ class Answered(msgspec.Struct, frozen=True):
     refused: list[tuple[int, str, str | None, str]]  # (offer, reason, cause, step)
     scores: list[tuple[int, float]]  # (offer, score)
     bandit: tuple[str, float, bool, int] | None  # (model, action probability, taken at random, sample)
+    ranks: list[tuple[int, float, float, float]]  # (offer, relevance, similarity, rank)
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -133,6 +134,9 @@ class _Walk:
             if step == "4":
                 yield self._refused(number, reason, cause, step)
         yield from self._scores()
+        for number, relevance, similarity, rank in self.answered.ranks:
+            told = {"relevance": relevance, "similarity": similarity, "rank": rank}
+            yield "diversity", self.document.offers[number].id, "true", told
         if self.answered.bandit is not None:
             model, probability, explored, sample = self.answered.bandit
             detail = {"offer": self.answered.offer, "action_probability": probability, "sample": sample}

@@ -35,6 +35,8 @@ CATEGORIES_MAX: Final = 65_536
 POINTS_MAX: Final = 1_024
 ARMS_MAX: Final = 1_024
 DIMENSIONS_MAX: Final = 64
+VECTOR_LENGTH_MAX: Final = 256
+COMPONENT_MAX: Final = 1e6
 
 
 def _text(pattern: str, description: str) -> msgspec.Meta:
@@ -59,6 +61,7 @@ Locale = Annotated[
 TimeScale = Annotated[float, msgspec.Meta(gt=0.0, le=1e6)]
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0, description="a share of all, from 0 to 1")]
 PosteriorCount = Annotated[float, msgspec.Meta(ge=0.01, le=1e9)]
+Component = Annotated[float, msgspec.Meta(ge=-COMPONENT_MAX, le=COMPONENT_MAX)]
 Text = Annotated[str, msgspec.Meta(max_length=TEXT_LENGTH_MAX)]
 Path = Annotated[
     str, msgspec.Meta(min_length=1, max_length=256, description="a dotted path, such as product.category")
@@ -177,6 +180,14 @@ class Purpose(_Owned, kw_only=True, frozen=True):
     gpc: bool = False
 
 
+class Diversity(_Authored, kw_only=True, frozen=True):
+    """How much an offer loses for being like those that earlier placements of the same decision chose: at
+    strength 0 nothing, at 1 nothing but that counts. Alike by common tags, or by the angle of vectors."""
+
+    strength: Share
+    by: Literal["tags", "vector"]
+
+
 class Placement(_Owned, kw_only=True, frozen=True):
     """A named slot on a channel. `purpose: none` never uses the profile. A fallback of null leaves the slot
     out."""
@@ -187,6 +198,7 @@ class Placement(_Owned, kw_only=True, frozen=True):
     deadline: Duration = "100ms"
     max_age: Duration | None = None
     allow_repeat: bool = False
+    diversity: Diversity | None = None
     slots: Annotated[dict[Id, SlotType], msgspec.Meta(min_length=1, max_length=64)]
     fallback: dict[Id, Id | None]
 
@@ -228,10 +240,12 @@ class Treatment(_Authored, kw_only=True, frozen=True):
 
 
 class Offer(_Owned, kw_only=True, frozen=True):
-    """What may be proposed. Models read its `attributes` as `offer.NAME`."""
+    """What may be proposed. Models read its `attributes` as `offer.NAME`. `vector`: where it lies among the
+    others, for diversity."""
 
     tags: list[Id] = []
     attributes: Annotated[dict[Name, bool | int | float | Text], msgspec.Meta(max_length=256)] = {}
+    vector: Annotated[list[Component], msgspec.Meta(max_length=VECTOR_LENGTH_MAX)] = []
     priority: Annotated[int, msgspec.Meta(ge=-PRIORITY_MAX, le=PRIORITY_MAX)] = 0
     value: Annotated[float, msgspec.Meta(ge=0.0, le=1e12)] = 1.0
     lever: Annotated[float, msgspec.Meta(ge=0.0, le=1e9)] = 1.0

@@ -58,6 +58,9 @@ def catalogue(chance: Chance) -> Json:
     if offered:  # an attribute that no offer has is a fault
         offered[0]["attributes"] |= {"kind": "gold"}
     names = [one["id"] for one in offered]
+    if not any(one["vector"] for one in offered):
+        for at in placed:
+            at.get("diversity", {})["by"] = "tags"
     return with_owners(
         {
             "settings": {"stale_after": chance.pick(["30d", "1h"])},
@@ -174,6 +177,8 @@ def placement(chance: Chance, name: str, shown: list[Json]) -> Json:
     }
     if chance.once_in(4):
         found["max_age"] = chance.pick(["1h", "7d"])
+    if chance.flag():
+        found["diversity"] = {"strength": chance.pick(SHARES), "by": chance.pick(["tags", "vector"])}
     return found
 
 
@@ -181,6 +186,7 @@ def offer(chance: Chance, name: str, placed: list[Json], shown: list[Json]) -> J
     found: Json = {
         "id": name,
         "tags": tags(chance),
+        "vector": vector(chance),
         "priority": chance.whole(-1, 1),
         "value": chance.pick([1.0, 1.0, 0.0, 2.5, 1e12]),
         "lever": chance.pick([1.0, 1.0, 0.3, 0.0]),
@@ -200,6 +206,14 @@ def offer(chance: Chance, name: str, placed: list[Json], shown: list[Json]) -> J
             treatment = {"id": f"{name}-{at['id']}", "placement": at["id"], "blocks": filled}
             found["treatments"].append(treatment)
     return found
+
+
+def vector(chance: Chance) -> list[float]:
+    """Five numbers, or none; the first is never too small to have a direction."""
+    if chance.once_in(4):
+        return []
+    others = [chance.pick([0.0, 1.0, -1.0, 0.1, 1e6, -2.5, 1e-300]) for _ in range(4)]
+    return [chance.pick([1.0, -0.5, 1e-6]), *others]
 
 
 def offer_attributes(chance: Chance) -> Json:
