@@ -14,6 +14,8 @@ from core.compiler.work import Work
 
 SAMPLES: Final = 128
 MILLIONTHS: Final = 1_000_000
+#: Farther from the mean no draw of the method can lie.
+DEVIATIONS_MAX: Final = 16.0
 THOMPSON: Final = ("alpha", "beta", "mean", "deviation")
 LINUCB: Final = ("weights", "inverse")
 
@@ -82,9 +84,14 @@ def _arm(work: Work, path: Path, model: Model, name: str) -> Arm | None:
         expected = "alpha and beta, or mean and deviation"
         got = ", ".join(sorted(given)) or "none"
         work.faults.add(where, expected, got, of=[where, (*path, "policy")])
-    elif not (math.isfinite(arm.mean or 0.0) and 0.0 <= (arm.deviation or 0.0) < math.inf):
-        work.faults.add(where, "finite numbers, and a deviation of at least 0", str(arm.deviation))
+    elif not _draws_finitely(arm.mean or 0.0, arm.deviation or 0.0):
+        expected = "a deviation of at least 0, and numbers whose draws are finite"
+        work.faults.add(where, expected, str(arm.deviation))
     return arm
+
+
+def _draws_finitely(mean: float, deviation: float) -> bool:
+    return deviation >= 0.0 and math.isfinite(abs(mean) + DEVIATIONS_MAX * deviation)
 
 
 def _check_linear(work: Work, path: Path, arm: Arm, given: set[str], size: int, rests: list[Path]) -> None:

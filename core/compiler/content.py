@@ -18,6 +18,7 @@ SLOT_TYPES: Final[dict[str, int]] = {
     "number": bundle.SLOT_NUMBER,
     "bool": bundle.SLOT_BOOL,
 }
+DIVERSE_BY: Final = {"tags": bundle.BY_TAGS, "vector": bundle.BY_VECTOR}
 #: The attribute types that a block of each type can show.
 SHOWN: Final[dict[str, frozenset[int]]] = {
     "text": frozenset({bundle.STRING, bundle.INT, bundle.FLOAT, bundle.TIMESTAMP}),
@@ -111,6 +112,8 @@ def _placement(work: Work, path: Path, placement: Placement) -> bundle.Placement
         slots=[(name, SLOT_TYPES[kind]) for name, kind in placement.slots.items()],
         fallback=_fallback(work, path, placement),
         treatments=[],
+        diversity=0.0 if placement.diversity is None else placement.diversity.strength,
+        diverse_by=bundle.BY_TAGS if placement.diversity is None else DIVERSE_BY[placement.diversity.by],
     )
 
 

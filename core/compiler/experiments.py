@@ -40,6 +40,8 @@ def _experiment(work: Work, rules: Rules, path: Path, experiment: Experiment) ->
         eligibility=rules.index.get(f"experiment:{experiment.id}", -1),
         placements=placements,
         variants=variants,
+        sticky=experiment.sticky,
+        sticky_version=experiment.sticky_version,
     )
 
 

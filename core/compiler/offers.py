@@ -7,6 +7,7 @@ from core import bundle
 from core.authoring import Path, shown
 from core.authoring.types import AppliesTo, Cap, Offer, Rule
 from core.compiler.content import slot_blocks
+from core.compiler.diversity import check_vectors, unit_vector
 from core.compiler.expressions import Rules
 from core.compiler.scopes import ScopeIndex, check_scope
 from core.compiler.work import Work
@@ -28,6 +29,7 @@ def compile_offers(work: Work, rules: Rules) -> list[bundle.Offer]:
     """The offers in id order."""
     names = {offer.exclusive_group for offer in work.catalogue.offers if offer.exclusive_group is not None}
     groups = {name: at for at, name in enumerate(sorted(names))}
+    check_vectors(work)
     return [_offer(work, rules, groups, path, offer) for path, offer in work.ordered("offers")]
 
 
@@ -53,6 +55,7 @@ def _offer(work: Work, rules: Rules, groups: dict[str, int], path: Path, offer: 
             for at, one in enumerate(offer.weights)
         ],
         exclusive_group=-1 if offer.exclusive_group is None else groups[offer.exclusive_group],
+        vector=unit_vector(work, (*path, "vector"), offer.vector),
     )
 
 

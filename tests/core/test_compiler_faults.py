@@ -5,6 +5,7 @@ import time
 import pytest
 import yaml
 
+from core._build import BUILD_MODE
 from core.authoring import Catalogue, CatalogueError, Fault
 from core.authoring.limits import OBJECTS_MAX, OTHER_OBJECTS_MAX
 from core.compiler import compile_catalogue
@@ -14,6 +15,8 @@ from hub.decisioning.authoring import read_catalogue
 from tests.catalogues import FOLDER, TimesStayTexts, small
 
 BASE = {"base.yaml": (FOLDER / "base.yaml").read_text(encoding="utf-8")}
+#: What a person waits for; a watched build, whose every allocation is watched too, takes twice as long.
+SECONDS_MAX = 1.0 if BUILD_MODE != "sanitize" else 10.0
 CASES = yaml.safe_load((FOLDER / "faults.yaml").read_text(encoding="utf-8"))
 
 
@@ -241,7 +244,7 @@ def test_ten_thousand_faults_are_reported_within_a_second_from_the_files_on() ->
             assert (fault.file, fault.path) == (f"offers{at // 100}.yaml", f"$.offers[{at % 100}].{name}")
             assert fault.line == at % 100 * 6 + line
     assert all(fault.file and fault.line and fault.expected and fault.got for fault in faults)
-    assert took < 1.0, f"{took:.2f} s"
+    assert took < SECONDS_MAX, f"{took:.2f} s"
 
 
 @pytest.mark.parametrize(("kind", "limit"), [*OBJECTS_MAX.items(), ("layers", OTHER_OBJECTS_MAX)])
