@@ -96,7 +96,7 @@ def test_one_row_of_trees_beside_quickscorer_in_c(
     results: Results, booster: lightgbm.Booster, trees: b.Trees, rows: Rows, baseline: Any
 ) -> None:
     start = time.perf_counter()
-    models = Models([b.Model("m", b.MODEL_TREES, 0.0, [], trees)], [])
+    models = Models([b.Model("m", b.MODEL_TREES, 0.0, [], trees)], [], [])
     load_ms = (time.perf_counter() - start) * 1e3
     packed = [row.tobytes() for row in rows]
     expected = booster.predict(rows, raw_score=True, num_threads=1).tolist()
@@ -121,7 +121,7 @@ def test_one_row_of_trees_beside_quickscorer_in_c(
 def test_a_thousand_rows_of_trees_beside_quickscorer_in_c(
     results: Results, trees: b.Trees, rows: Rows, baseline: Any
 ) -> None:
-    models = Models([b.Model("m", b.MODEL_TREES, 0.0, [], trees)], [])
+    models = Models([b.Model("m", b.MODEL_TREES, 0.0, [], trees)], [], [])
     ours_out, their_out = np.empty(ROWS), np.empty(ROWS)
     ours, theirs = in_turns(
         lambda: models.score_rows(0, rows, ours_out), lambda: baseline.score_rows(rows, their_out), ROWS

@@ -49,6 +49,14 @@ ctypedef struct Cause:
     uint8_t kind             # CauseKind
     uint8_t reason           # Reason
 
+cdef inline Cause cause_of(int reason, CauseKind kind, uint32_t number) noexcept nogil:
+    cdef Cause cause
+    cause.reason = <uint8_t>reason
+    cause.kind = <uint8_t>kind
+    cause.number = <int32_t>number
+    return cause
+
+
 # A refused candidate.
 ctypedef struct Refusal:
     uint32_t offer

@@ -4,6 +4,7 @@ cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
 from core._types cimport octet_t
+from core.answers cimport Assigned
 from core.hashing cimport Salted
 from core.memory cimport Pool
 
@@ -48,6 +49,7 @@ cdef class Experiments:
     # The variant of a unit, or -1 where layer or traffic leave it out. Eligibility is the caller's.
     cdef int32_t assign(self, uint32_t experiment, const octet_t* unit_key) noexcept nogil
     cdef bint held_out(self, uint32_t holdout, const octet_t* unit_key) noexcept nogil
+    cdef const Variant* variant_of(self, const Assigned* assigned) noexcept nogil
 
     cdef int _build(self, Experiment* target, experiment, dict slot_names) except -1
     cdef int _build_variant(self, Variant* target, variant, dict slot_names) except -1

@@ -4,11 +4,13 @@ cimport cython
 from libc.stdint cimport int32_t, uint32_t
 
 from core._types cimport octet_t
+from core.answers cimport Assigned
 from core.hashing cimport Salted, salt_take, salted_bucket
 from core.memory cimport Pool
 
 cdef enum:
     UNIT_KEY_SIZE = 16
+    MILLION = 1000000        # buckets
 
 
 @cython.final
@@ -99,7 +101,8 @@ cdef class Experiments:
             drawn = salted_bucket(&e.layer, unit_key)
             if drawn < e.layer_from or drawn >= e.layer_to:
                 return -1
-        if salted_bucket(&e.traffic_salt, unit_key) >= e.traffic:
+        # No bucket is beyond all of the traffic, so most experiments draw once.
+        if e.traffic < MILLION and salted_bucket(&e.traffic_salt, unit_key) >= e.traffic:
             return -1
         drawn = salted_bucket(&e.salt, unit_key)
         for i in range(e.variant_count):
@@ -109,6 +112,9 @@ cdef class Experiments:
 
     cdef bint held_out(self, uint32_t holdout, const octet_t* unit_key) noexcept nogil:
         return salted_bucket(&self.holdouts[holdout].salt, unit_key) < self.holdouts[holdout].share
+
+    cdef const Variant* variant_of(self, const Assigned* assigned) noexcept nogil:
+        return &self.experiments[assigned.experiment].variants[assigned.variant]
 
 
 cdef int _take_salt(Salted* salted, str text) except -1:

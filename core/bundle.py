@@ -197,6 +197,7 @@ class Offer(msgspec.Struct, frozen=True, array_like=True):
     model: int
     weights: list[tuple[int, float]]  # (rule, factor)
     exclusive_group: int  # dense number of the group, -1: none
+    columns: list[float] = []  # what its model reads of it (docs/decisions/0012-offer-attributes.md)
 
 
 class Guard(msgspec.Struct, frozen=True, array_like=True):
@@ -245,17 +246,19 @@ class Holdout(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Feature(msgspec.Struct, frozen=True, array_like=True):
-    attribute: int
+    attribute: int  # -1: a column of the offer
     weight: float
     missing: float
     equals: str | None  # string attributes only
+    column: int = -1  # which of the offer's columns
 
 
 class TreeInput(msgspec.Struct, frozen=True, array_like=True):
     """A column of the rows that trees read. A string's number is its place in `categories`."""
 
-    attribute: int
+    attribute: int  # -1: a column of the offer
     categories: list[str] = []
+    column: int = -1  # which of the offer's columns
 
 
 class TreeColumn(msgspec.Struct, frozen=True, array_like=True):
@@ -322,6 +325,7 @@ class Model(msgspec.Struct, frozen=True, array_like=True):
     treated: int = -1  # MODEL_UPLIFT: models whose difference it is
     control: int = -1
     bandit: Bandit | None = None  # MODEL_BANDIT
+    columns: list[str] = []  # by column of an offer that it reads itself: the name, for the trace
 
 
 class Template(msgspec.Struct, frozen=True, array_like=True):
@@ -458,8 +462,16 @@ def content_hash(content: bytes) -> str:
 
 def model_attributes(model: Model) -> list[int]:
     """Attributes that a model reads itself, in order; an uplift's parts read theirs."""
-    inputs = model.trees.inputs if model.trees is not None else []
-    return [feature.attribute for feature in model.features] + [one.attribute for one in inputs]
+    return [item.attribute for item in _read(model) if item.column < 0]
+
+
+def offer_columns(model: Model) -> int:
+    """How many columns of an offer a model reads itself."""
+    return sum(item.column >= 0 for item in _read(model))
+
+
+def _read(model: Model) -> list[Feature | TreeInput]:
+    return [*model.features, *(model.trees.inputs if model.trees is not None else [])]
 
 
 def float_key(value: float) -> int:

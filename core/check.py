@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 from core import bundle as b
 from core.check_edge import check_edge
-from core.check_models import check_model
+from core.check_models import check_model, check_offer_columns, check_offer_words
 from core.check_outbound import check_outbound
 from core.check_programs import check_program, fail
 from core.reasons import REASONS
@@ -97,6 +97,7 @@ class _Check:
         _each("caps", document.caps, self._cap)
         _each("models", document.models, self._model)
         _each("offers", document.offers, self._offer)
+        check_offer_words(document)
         _each("treatments", document.treatments, self._treatment)
         _each("placements", document.placements, self._placement)
         _each("experiments", document.experiments, self._experiment)
@@ -240,6 +241,7 @@ class _Check:
             self._of(f"{path}.eligibility", offer.eligibility, self.document.rules)
         if offer.model != -1:
             self._of(f"{path}.model", offer.model, self.document.models)
+        check_offer_columns(path, offer, self.document)
         for rule, factor in offer.weights:
             self._of(f"{path}.weights", rule, self.document.rules)
             _finite(f"{path}.weights", factor)

@@ -7,6 +7,7 @@ the reason, the step and the cause.
 """
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
@@ -212,6 +213,10 @@ class _Walk:
                 parts = [self.document.models[part] for part in (model.treated, model.control) if part >= 0]
                 read = itertools.chain.from_iterable(map(model_attributes, (model, *parts)))
                 detail |= self._named(list(read))
+                names = [name for one in (model, *parts) for name in one.columns]
+                detail |= {
+                    name: None if math.isnan(x) else x for name, x in zip(names, offer.columns, strict=True)
+                }
             for rule, factor in offer.weights:
                 yield "weight", offer.id, self.seen.verdicts[rule], {"factor": factor, **self._values(rule)}
             yield "score", offer.id, "true", detail

@@ -69,6 +69,13 @@ AttributeName = Annotated[
         "an attribute as in expressions: profile.ID or context.ID",
     ),
 ]
+ModelAttributeName = Annotated[
+    str,
+    _text(
+        "^(profile|context|offer)\\.[a-z_][a-z0-9_]{0,79}$",
+        "what a model reads: profile.ID, context.ID, or offer.NAME of the offer that is scored",
+    ),
+]
 ArtifactPath = Annotated[
     str, _text(ARTIFACT_PATTERN, "a file of the catalogue such as models/churn.txt or models/churn.json")
 ]
@@ -217,9 +224,10 @@ class Treatment(_Authored, kw_only=True, frozen=True):
 
 
 class Offer(_Owned, kw_only=True, frozen=True):
-    """What may be proposed."""
+    """What may be proposed. Models read its `attributes` as `offer.NAME`."""
 
     tags: list[Id] = []
+    attributes: Annotated[dict[Name, bool | int | float | Text], msgspec.Meta(max_length=256)] = {}
     priority: Annotated[int, msgspec.Meta(ge=-PRIORITY_MAX, le=PRIORITY_MAX)] = 0
     value: Annotated[float, msgspec.Meta(ge=0.0, le=1e12)] = 1.0
     lever: Annotated[float, msgspec.Meta(ge=0.0, le=1e9)] = 1.0
@@ -313,7 +321,7 @@ class Holdout(_Owned, kw_only=True, frozen=True):
 class Feature(_Authored, kw_only=True, frozen=True):
     """One term of a model. A string attribute needs `equals`."""
 
-    attribute: AttributeName
+    attribute: ModelAttributeName
     weight: float = 1.0
     missing: float = 0.0
     equals: Text | None = None
@@ -323,7 +331,7 @@ class Input(_Authored, kw_only=True, frozen=True):
     """What a model file's feature is. A string attribute needs `categories`: its number is the place of its
     value in them, and a value that is not there counts as missing."""
 
-    attribute: AttributeName
+    attribute: ModelAttributeName
     categories: Annotated[list[Text], msgspec.Meta(max_length=CATEGORIES_MAX)] = []
 
 
@@ -371,7 +379,7 @@ class Model(_Owned, kw_only=True, frozen=True):
     intercept: float = 0.0
     features: Annotated[list[Feature], msgspec.Meta(max_length=4_096)] = []
     artifact: ArtifactPath | None = None
-    inputs: Annotated[dict[ArtifactFeature, AttributeName | Input], msgspec.Meta(max_length=4_096)] = {}
+    inputs: Annotated[dict[ArtifactFeature, ModelAttributeName | Input], msgspec.Meta(max_length=4_096)] = {}
     link: Literal["raw", "logistic", "exp"] | None = None
     treated: Id | None = None
     control: Id | None = None

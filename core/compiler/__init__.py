@@ -21,6 +21,7 @@ from core.compiler.expressions import Rules, compile_expressions
 from core.compiler.governance import check_governance
 from core.compiler.layout import PURPOSE_FINGERPRINT, Layout, Slots
 from core.compiler.models import compile_models
+from core.compiler.offer_columns import OfferColumns, fill_columns
 from core.compiler.offers import (
     compile_caps,
     compile_guards,
@@ -86,6 +87,8 @@ def _document(
     layout: Layout,
 ) -> bundle.BundleDocument:
     treatments = compile_treatments(work)
+    columns = OfferColumns()
+    models = compile_models(work, attributes, columns)
     return bundle.BundleDocument(
         attributes=attributes.items,
         tables=rules.tables,
@@ -93,13 +96,13 @@ def _document(
         purposes=purposes,
         placements=place_treatments(work, compile_placements(work), treatments),
         treatments=treatments,
-        offers=compile_offers(work, rules),
+        offers=fill_columns(work, compile_offers(work, rules), columns, models),
         blocks=compile_blocks(work, attributes),
         guards=compile_guards(work, rules),
         caps=compile_caps(work, rules),
         experiments=compile_experiments(work, rules),
         holdouts=compile_holdouts(work),
-        models=compile_models(work, attributes),
+        models=models,
         folds=attributes.folds,
         aliases=taxonomy.aliases,
         taxonomy=sorted(taxonomy.names),

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Final
 
 from core import bundle
@@ -13,6 +14,7 @@ from core.compiler.attributes import Attributes
 from core.compiler.bandits import check_bandits, compile_bandit
 from core.compiler.ensembles import ArtifactError, Ensemble, make_trees, used
 from core.compiler.lightgbm import read_lightgbm
+from core.compiler.offer_columns import PREFIX, Column, OfferColumns
 from core.compiler.work import Work
 from core.compiler.xgboost import read_xgboost
 
@@ -48,11 +50,35 @@ DEFAULTS: Final[dict[str, object]] = {
 }
 
 
-def compile_models(work: Work, attributes: Attributes) -> list[bundle.Model]:
-    """The models in id order."""
+def compile_models(
+    work: Work, attributes: Attributes, columns: OfferColumns | None = None
+) -> list[bundle.Model]:
+    """The models in id order; `columns` takes what they read of the offers."""
+    reads = _Reads(work, attributes, OfferColumns() if columns is None else columns)
     artifacts = _Artifacts(work)
     check_bandits(work)
-    return [_model(work, attributes, artifacts, path, model) for path, model in work.ordered("models")]
+    made = [_model(work, reads, artifacts, path, model) for path, model in work.ordered("models")]
+    return [_with_columns(model, reads.columns.by_model.get(model.id, [])) for model in made]
+
+
+def _with_columns(model: bundle.Model, columns: list[Column]) -> bundle.Model:
+    fields = {name: getattr(model, name) for name in model.__struct_fields__}
+    return bundle.Model(**{**fields, "columns": [PREFIX + column.name for column in columns]})
+
+
+@dataclass(frozen=True)
+class _Reads:
+    """What a model may read."""
+
+    work: Work
+    attributes: Attributes
+    columns: OfferColumns
+
+    def find(self, name: str, path: Path) -> int:
+        return self.attributes.find(self.work, name, path)
+
+    def kind(self, index: int) -> int:
+        return self.attributes.items[index].type
 
 
 class _Artifacts:
@@ -80,21 +106,17 @@ class _Artifacts:
             return None
 
 
-def _model(
-    work: Work, attributes: Attributes, artifacts: _Artifacts, path: Path, model: Model
-) -> bundle.Model:
+def _model(work: Work, reads: _Reads, artifacts: _Artifacts, path: Path, model: Model) -> bundle.Model:
     _check_options(work, path, model)
     calibration = _calibration(work, path, model.calibration)
     if model.kind == "trees":
-        trees = _trees(work, attributes, artifacts, path, model)
+        trees = _trees(reads, artifacts, path, model)
         return bundle.Model(model.id, bundle.MODEL_TREES, 0.0, [], trees, calibration)
     if model.kind == "uplift":
         treated, control = _part(work, path, model, "treated"), _part(work, path, model, "control")
         return bundle.Model(model.id, bundle.MODEL_UPLIFT, 0.0, [], None, calibration, treated, control)
     if model.kind == "bandit":
-        features = [
-            _feature(work, attributes, (*path, "features", at), one) for at, one in enumerate(model.features)
-        ]
+        features = [_arm_feature(reads, model, path, at) for at in range(len(model.features))]
         _finite(work, (*path, "intercept"), model.intercept)
         if model.calibration is not None:
             work.faults.add((*path, "calibration"), "no calibration of a bandit", "one")
@@ -105,8 +127,7 @@ def _model(
     kind = bundle.MODEL_LINEAR if model.kind == "linear" else bundle.MODEL_LOGISTIC
     _finite(work, (*path, "intercept"), model.intercept)
     features = [
-        _feature(work, attributes, (*path, "features", at), feature)
-        for at, feature in enumerate(model.features)
+        _feature(reads, model, (*path, "features", at), feature) for at, feature in enumerate(model.features)
     ]
     return bundle.Model(model.id, kind, model.intercept, features, None, calibration)
 
@@ -131,13 +152,12 @@ def _part(work: Work, path: Path, model: Model, name: str) -> int:
     return found
 
 
-def _trees(
-    work: Work, attributes: Attributes, artifacts: _Artifacts, path: Path, model: Model
-) -> bundle.Trees | None:
+def _trees(reads: _Reads, artifacts: _Artifacts, path: Path, model: Model) -> bundle.Trees | None:
+    work = reads.work
     ensemble = None if model.artifact is None else artifacts.read(model.artifact, (*path, "artifact"))
     if ensemble is None:
         return None
-    inputs = _inputs(work, attributes, path, model, ensemble)
+    inputs = _inputs(reads, path, model, ensemble)
     link = ensemble.link if model.link is None else LINKS[model.link]
     if link is None:
         expected = f"`link`, as the core knows none of the file's objective {ensemble.objective}"
@@ -150,28 +170,35 @@ def _trees(
         return None
 
 
-def _inputs(
-    work: Work, attributes: Attributes, path: Path, model: Model, ensemble: Ensemble
-) -> list[bundle.TreeInput] | None:
+def _inputs(reads: _Reads, path: Path, model: Model, ensemble: Ensemble) -> list[bundle.TreeInput] | None:
     """What each feature that the trees ask for is; None after faults."""
+    work = reads.work
     before = work.faults.count
     for name in model.inputs.keys() - set(ensemble.features):
         work.faults.add((*path, "inputs", name), f"a feature of {model.artifact}", shown(name))
-    found = {
-        name: _input(work, attributes, (*path, "inputs", name), given) for name, given in model.inputs.items()
-    }
     asked = [ensemble.features[at] for at in used(ensemble)]
-    for name in sorted(set(asked) - found.keys()):
+    for name in sorted(set(asked) - model.inputs.keys()):
         work.faults.add((*path, "inputs"), f"the attribute of the feature {name}", "none")
+    given = [name for name in asked if name in model.inputs]
+    found = {name: _input(reads, model, (*path, "inputs", name), model.inputs[name]) for name in given}
+    # What the trees do not ask for is looked at for its faults, and takes no column of the offers.
+    apart = replace(reads, columns=OfferColumns())
+    for name in model.inputs.keys() - {*asked}:
+        _input(apart, model, (*path, "inputs", name), model.inputs[name])
     return [found[name] for name in asked] if work.faults.count == before else None
 
 
-def _input(work: Work, attributes: Attributes, path: Path, given: str | Input) -> bundle.TreeInput:
+def _input(reads: _Reads, model: Model, path: Path, given: str | Input) -> bundle.TreeInput:
+    work = reads.work
     wanted = Input(attribute=given) if isinstance(given, str) else given
-    found = attributes.find(work, wanted.attribute, path)
     work.repeated(wanted.categories, (*path, "categories"), "category")
+    if wanted.attribute.startswith(PREFIX):
+        name = wanted.attribute.removeprefix(PREFIX)
+        column = Column(path, name, math.nan, None, tuple(wanted.categories))
+        return bundle.TreeInput(-1, [], reads.columns.add(model.id, column))
+    found = reads.find(wanted.attribute, path)
     if found >= 0:
-        kind = attributes.items[found].type
+        kind = reads.kind(found)
         if kind not in NUMBERS and kind != bundle.STRING:
             expected = "a bool, int or float, or a string with `categories`"
             work.faults.add(path, expected, f"{wanted.attribute} of type {TYPE_NAMES[kind]}")
@@ -208,12 +235,29 @@ def _isotonic(work: Work, path: Path, given: Isotonic) -> bundle.Calibration:
     return bundle.Calibration(0.0, 0.0, given.x, given.y)
 
 
-def _feature(work: Work, attributes: Attributes, path: Path, feature: Feature) -> bundle.Feature:
+def _arm_feature(reads: _Reads, model: Model, path: Path, at: int) -> bundle.Feature:
+    """A feature of a bandit, which reads none of an offer: its arms are the offers."""
+    where, feature = (*path, "features", at), model.features[at]
+    if not feature.attribute.startswith(PREFIX):
+        return _feature(reads, model, where, feature)
+    expected = "a profile's or the context's attribute in a bandit, whose arms are the offers"
+    reads.work.faults.add((*where, "attribute"), expected, shown(feature.attribute))
+    return bundle.Feature(-1, feature.weight, feature.missing, None)
+
+
+def _feature(reads: _Reads, model: Model, path: Path, feature: Feature) -> bundle.Feature:
+    work = reads.work
     _finite(work, (*path, "weight"), feature.weight)
     _finite(work, (*path, "missing"), feature.missing)
-    found = attributes.find(work, feature.attribute, (*path, "attribute"))
+    if feature.attribute.startswith(PREFIX):
+        name = feature.attribute.removeprefix(PREFIX)
+        missing = 0.0 if feature.equals is not None else feature.missing
+        column = Column((*path, "attribute"), name, missing, feature.equals)
+        at = reads.columns.add(model.id, column)
+        return bundle.Feature(-1, feature.weight, missing, None, at)
+    found = reads.find(feature.attribute, (*path, "attribute"))
     if found >= 0:
-        kind = attributes.items[found].type
+        kind = reads.kind(found)
         if feature.equals is None and kind not in NUMBERS:
             expected = "bool, int or float, or a string with `equals`"
             work.faults.add((*path, "attribute"), expected, f"{feature.attribute} of type {TYPE_NAMES[kind]}")

@@ -1,0 +1,65 @@
+"""Which of the candidates that passed is shown: order, exclusivity, content and its rules."""
+
+cimport cython
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+
+from core.answers cimport Answer, Answers, Cause, Refusal, Step
+from core.assignment cimport Experiments
+from core.candidates cimport Candidates, Placement, Treatment
+from core.content cimport Block, Blocks
+from core.memory cimport Pool
+from core.output cimport Output
+from core.values cimport ov_value
+
+# A candidate that passed steps 3 and 4.
+ctypedef struct Candidate:
+    double score
+    int64_t priority
+    uint32_t offer
+    uint32_t number          # of the treatment
+    const Treatment* treatment
+
+
+@cython.final
+cdef class Arbitration:
+    cdef Pool _pool
+    cdef Candidates candidates
+    cdef Experiments experiments
+    cdef Blocks blocks
+    cdef Output out              # the body being written
+    cdef Answers answers         # what the log will say
+    cdef Candidate* passing      # scratch: candidates of one placement
+    cdef Answer* answer          # of the placement that is being answered, like the next three
+    cdef const Placement* placement
+    cdef const ov_value* values
+    cdef const uint8_t* literals
+    cdef uint32_t* _chosen       # scratch: offers chosen in this decision
+    cdef uint32_t _chosen_count
+    cdef uint8_t* _offer_taken   # scratch: by offer
+    cdef uint8_t* _group_taken   # scratch: by exclusive group
+
+    # Go on to a placement; the pointers stay good until it is answered.
+    cdef void begin(
+        self, Answer* answer, const Placement* placement, const ov_value* values, const uint8_t* literals
+    ) noexcept
+    # Write the answer of the best of the first `count` candidates that may be shown; False: of none.
+    cdef bint choose_best(self, uint32_t count) except -1
+    # Write a candidate's answer; False, with the body as before, where it must not be shown.
+    cdef bint choose(self, const Candidate* candidate) except -1
+    # Whether step 6 lets a candidate pass, with nothing written.
+    cdef bint is_showable(self, const Candidate* candidate) except -1
+    # The cause of the refused candidate of the placement that came furthest.
+    cdef Cause furthest(self) noexcept
+    # Forget what the last decision marked.
+    cdef void clear(self) noexcept
+
+    cdef Cause _try(self, const Candidate* candidate, Step* step) except *
+    cdef uint32_t _block(self, const Treatment* treatment, uint32_t slot) noexcept
+    cdef uint32_t _first_tag_guard(self, const Block* block, uint32_t worst) noexcept
+    cdef void _take(self, uint32_t offer) noexcept
+    cdef bint _came_further(self, const Refusal* a, const Refusal* b) noexcept
+
+# Make candidates[i] the best of those from i on; those before i were brought forward in turn.
+cdef void bring_best_forward(Candidate* candidates, uint32_t i, uint32_t count) noexcept
+# Below zero if `left` is the better one.
+cdef int order(const void* left, const void* right) noexcept nogil
