@@ -4,6 +4,7 @@ One object serves one decision at a time: it remembers the offers and groups tha
 """
 
 cimport cython
+from libc.math cimport isfinite
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from libc.stdlib cimport qsort
 
@@ -30,6 +31,7 @@ from core.answers cimport (
 from core.assignment cimport Experiments, Variant
 from core.candidates cimport NO_BLOCK, Candidates, Placement, Treatment
 from core.content cimport Block, Blocks
+from core.diversity cimport Likenesses, relevance_of
 from core.memory cimport Pool
 from core.output cimport Output
 from core.values cimport ov_value
@@ -44,18 +46,22 @@ cdef class Arbitration:
     def __cinit__(
         self,
         Candidates candidates not None,
+        Likenesses likenesses not None,
         Experiments experiments not None,
         Blocks blocks not None,
         Output out not None,
         Answers answers not None,
     ):
         self.candidates = candidates
+        self.likenesses = likenesses
         self.experiments = experiments
         self.blocks = blocks
         self.out = out
         self.answers = answers
         self._pool = Pool()
         self.passing = <Candidate*>self._pool.take(check.CANDIDATES_MAX, sizeof(Candidate))
+        self._similarities = <double*>self._pool.take(check.CANDIDATES_MAX, sizeof(double))
+        self._free = <uint8_t*>self._pool.take(check.CANDIDATES_MAX, 1)
         self._chosen = <uint32_t*>self._pool.take(PLACEMENTS_MAX, sizeof(uint32_t))
         self._offer_taken = <uint8_t*>self._pool.take(candidates.offer_count, 1)
         self._group_taken = <uint8_t*>self._pool.take(candidates.offer_count, 1)
@@ -70,11 +76,75 @@ cdef class Arbitration:
         self.placement = placement
         self.values = values
         self.literals = literals
+        self.diverse = placement.diversity > 0.0 and self._chosen_count > 0
+        self.order = _by_rank if self.diverse else _by_score
+
+    cdef void compare(self, uint32_t count) noexcept:
+        cdef uint32_t i
+        if not self.diverse:
+            return
+        for i in range(count):
+            self._free[i] = not self._is_taken(self.passing[i].offer)
+            self._similarities[i] = self.likenesses.to_chosen(
+                self.passing[i].offer, self._chosen, self._chosen_count, self.placement.diverse_by
+            )
+
+    cdef void rank(self, uint32_t count) noexcept:
+        """Maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998)."""
+        cdef double strength = self.placement.diversity
+        cdef double score
+        cdef uint32_t i
+        if not self.diverse:
+            return
+        self._scale = 0.0
+        for i in range(count):
+            score = self.passing[i].score
+            if self._free[i] and score > self._scale and isfinite(score):
+                self._scale = score
+        for i in range(count):
+            self.passing[i].rank = (
+                (1.0 - strength) * relevance_of(self.passing[i].score, self._scale)
+                - strength * self._similarities[i]
+            )
+
+    cdef int tell_ranks(self, uint32_t count) except -1:
+        cdef const Candidate* candidate
+        cdef double relevance
+        cdef uint32_t i
+        if not self.diverse or self.ranked is None:
+            return 0
+        for i in range(count):
+            candidate = &self.passing[i]
+            relevance = relevance_of(candidate.score, self._scale)
+            self.ranked.append((candidate.offer, relevance, self._similarities[i], candidate.rank))
+        return 0
+
+    cdef void bring_best_forward(self, uint32_t i, uint32_t count) noexcept:
+        """Usually the first one is shown, so the rest is sorted only if it is not."""
+        cdef Candidate* candidates = self.passing
+        cdef uint32_t k
+        cdef uint32_t best = 0
+        if i == 1:
+            qsort(&candidates[1], count - 1, sizeof(Candidate), self.order)
+        if i > 0:
+            return
+        if self.diverse:
+            for k in range(1, count):
+                if _by_rank(&candidates[k], &candidates[best]) < 0:
+                    best = k
+        else:
+            for k in range(1, count):
+                if _by_score(&candidates[k], &candidates[best]) < 0:
+                    best = k
+        candidates[0], candidates[best] = candidates[best], candidates[0]
 
     cdef bint choose_best(self, uint32_t count) except -1:
         cdef uint32_t i
+        self.compare(count)
+        self.rank(count)
+        self.tell_ranks(count)
         for i in range(count):
-            bring_best_forward(self.passing, i, count)
+            self.bring_best_forward(i, count)
             if self.choose(&self.passing[i]):
                 return True
         return False
@@ -86,7 +156,7 @@ cdef class Arbitration:
         if cause.reason == R_OK:
             self.answer.treatment = <int32_t>candidate.number
             self.answer.cause = cause
-            self._take(candidate.offer)
+            self._take(candidate)
             return True
         self.out._size = mark
         self.answers.refuse(self.answer, candidate.offer, step, cause)
@@ -99,15 +169,19 @@ cdef class Arbitration:
         self.out._size = mark
         return cause.reason == R_OK
 
+    cdef bint _is_taken(self, uint32_t offer) noexcept:
+        """Whether exclusivity refuses an offer."""
+        cdef int32_t group = self.candidates.offers[offer].group
+        if self._offer_taken[offer] and not self.placement.allow_repeat:
+            return True
+        return group >= 0 and self._group_taken[group]
+
     cdef Cause _try(self, const Candidate* candidate, Step* step) except *:
         """Steps 6a to 6c, writing the answer on the way."""
-        cdef int32_t group = self.candidates.offers[candidate.offer].group
         cdef uint32_t i, block
         cdef uint32_t worst = self.candidates.tag_guards.count
         cdef Output out = self.out
-        if self._offer_taken[candidate.offer] and not self.placement.allow_repeat:
-            return cause_of(R_SUPPRESSED, CAUSE_EXCLUSIVITY, 0)
-        if group >= 0 and self._group_taken[group]:
+        if self._is_taken(candidate.offer):
             return cause_of(R_SUPPRESSED, CAUSE_EXCLUSIVITY, 0)
         step[0] = STEP_CONTENT
         out.piece(candidate.treatment.head)
@@ -150,8 +224,16 @@ cdef class Arbitration:
                 return place
         return worst
 
-    cdef void _take(self, uint32_t offer) noexcept:
+    cdef void _take(self, const Candidate* candidate) noexcept:
+        cdef uint32_t offer = candidate.offer
         cdef int32_t group = self.candidates.offers[offer].group
+        if self.diverse:
+            self.answer.diverse = True
+            self.answer.relevance = relevance_of(candidate.score, self._scale)
+            self.answer.similarity = self.likenesses.to_chosen(
+                offer, self._chosen, self._chosen_count, self.placement.diverse_by
+            )
+            self.answer.rank = candidate.rank
         self._offer_taken[offer] = 1
         if group >= 0:
             self._group_taken[group] = 1
@@ -189,7 +271,7 @@ cdef class Arbitration:
         return a.offer < b.offer
 
 
-cdef int order(const void* left, const void* right) noexcept nogil:
+cdef int _by_score(const void* left, const void* right) noexcept nogil:
     """Score descending, priority descending, offer id ascending (offers are in id order): a total order."""
     cdef const Candidate* a = <const Candidate*>left
     cdef const Candidate* b = <const Candidate*>right
@@ -200,15 +282,10 @@ cdef int order(const void* left, const void* right) noexcept nogil:
     return -1 if a.offer < b.offer else a.offer > b.offer
 
 
-cdef void bring_best_forward(Candidate* candidates, uint32_t i, uint32_t count) noexcept:
-    """Usually the first one is shown, so the rest is sorted only if it is not."""
-    cdef uint32_t k
-    cdef uint32_t best = 0
-    if i == 1:
-        qsort(&candidates[1], count - 1, sizeof(Candidate), order)
-    if i > 0:
-        return
-    for k in range(1, count):
-        if order(&candidates[k], &candidates[best]) < 0:
-            best = k
-    candidates[0], candidates[best] = candidates[best], candidates[0]
+cdef int _by_rank(const void* left, const void* right) noexcept nogil:
+    """Rank descending, then by score."""
+    cdef double a = (<const Candidate*>left).rank
+    cdef double b = (<const Candidate*>right).rank
+    if a != b:
+        return -1 if a > b else 1
+    return _by_score(left, right)

@@ -59,6 +59,8 @@ ctypedef struct Placement:
     bint at_hub
     bint allow_repeat
     int64_t max_age_ms           # 0: none
+    double diversity             # its strength, 0 to 1
+    int diverse_by               # core.diversity's BY_*
     const Slot* slots
     uint32_t slot_count
     Numbers treatments           # by offer ascending

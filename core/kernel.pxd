@@ -64,7 +64,7 @@ cdef class Kernel:
     cdef list scored             # None, or (offer, score) of the placement's scored candidates, for a trace
     cdef Piece* _reasons         # by reason: "CODE","ai":
     cdef Piece* _experiment_ids  # {"id":ID,"variant":
-    cdef Piece** _variant_ids    # by experiment and variant: ID}
+    cdef Piece** _variant_ids    # by experiment and variant: what follows
     cdef View _views[VIEWS]
     cdef const View* _scored_view  # whose attribute values the models saw last
     cdef int32_t* _asked         # scratch: models of the candidates

@@ -42,6 +42,7 @@ from core.assignment cimport Experiments, Variant, contains
 from core.candidates cimport Candidates, Guard, Numbers, Offer, Placement, Purpose, Treatment, context_weight
 from core.caps cimport Caps
 from core.content cimport Blocks, write_constant
+from core.diversity cimport Likenesses
 from core.memory cimport Pool
 from core.output cimport Output, Piece
 from core.play cimport Play
@@ -79,8 +80,14 @@ cdef class Kernel:
         self.models = Models(document.models, _models_by_placement(document), document.offers)
         self.out = Output()
         self.answers = Answers()
+        diverse = any(placement.diversity for placement in document.placements)
         self.arbitration = Arbitration(
-            self.candidates, self.experiments, self.blocks, self.out, self.answers
+            self.candidates,
+            Likenesses(document.offers if diverse else []),
+            self.experiments,
+            self.blocks,
+            self.out,
+            self.answers,
         )
         self.play = Play(
             document, _models_by_placement(document), self.candidates, self.models, self.arbitration
@@ -120,8 +127,10 @@ cdef class Kernel:
             head = b'{"id":' + msgspec.json.encode(experiment.id) + b',"variant":'
             self._experiment_ids[<size_t>i] = self._piece(head)
             self._variant_ids[<size_t>i] = <Piece*>self._pool.take(len(experiment.variants), sizeof(Piece))
+            # Who is shown a variant of a sticky experiment says so with the version that it was drawn in.
+            tail = b',"sticky_version":%d}' % experiment.sticky_version if experiment.sticky else b"}"
             for k, variant in enumerate(experiment.variants):
-                self._variant_ids[<size_t>i][<size_t>k] = self._piece(msgspec.json.encode(variant.id) + b"}")
+                self._variant_ids[<size_t>i][<size_t>k] = self._piece(msgspec.json.encode(variant.id) + tail)
 
     cdef _build_scratch(self):
         cdef int i
@@ -144,6 +153,7 @@ cdef class Kernel:
         for v in range(VIEWS):
             self._views[v].ready = False
         self.scored = None
+        self.arbitration.ranked = None
 
     cdef View* view(
         self, bint anonymous, const Situation* situation, dict context, Extent extent
@@ -206,6 +216,7 @@ cdef class Kernel:
             answer.treatment = -1
             answer.ai = False
             answer.bandit = 0
+            answer.diverse = False
             self.write_fallback(answer, cause_of(R_ERROR, CAUSE_NONE, 0))
         return 0
 
@@ -271,14 +282,15 @@ cdef class Kernel:
     ) except -1:
         cdef uint32_t i, number
         cdef int32_t variant, rule
+        cdef bint stored
         for i in range(placement.experiments.count):
             number = placement.experiments.items[i]
             rule = self.experiments.experiments[number].rule
             if rule >= 0 and not view.literals[self.tables.rule_true[rule]]:
                 continue
-            variant = self.experiments.assign(number, situation.unit_key)
+            variant = self.experiments.assign_by(number, situation.unit_key, view.record, &stored)
             if variant >= 0:
-                self.answers.assign(answer, number, <uint32_t>variant)
+                self.answers.assign(answer, number, <uint32_t>variant, stored)
                 answer.limited |= self.experiments.experiments[number].variants[variant].limited
         return 0
 
@@ -449,9 +461,7 @@ def _attributes_used(document, conditions):
     """Indexes of the attributes that one of the conditions, a block or a model reads."""
     used = set()
     for index in conditions:
-        condition = document.tables.conditions[index]
-        used.add(condition.attribute)
-        used |= {argument for op, argument in condition.program if op == bundle.P_ATTRIBUTE}
+        used |= bundle.condition_attributes(document.tables.conditions[index], document.tables)
     used |= {block.attribute for block in document.blocks}
     used |= {attribute for model in document.models for attribute in bundle.model_attributes(model)}
     return frozenset(used - {-1})

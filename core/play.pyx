@@ -5,7 +5,7 @@ from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 
 from core.answers cimport Answer
-from core.arbitration cimport Arbitration, Candidate, bring_best_forward, order
+from core.arbitration cimport Arbitration, Candidate, Order
 from core.bandits cimport DIMENSIONS_MAX, MILLIONTHS, Bandit, Bandits, arm_value, draw_of
 from core.candidates cimport Candidates, Offer, context_weight
 from core.memory cimport Pool
@@ -66,9 +66,12 @@ cdef class Play:
         if bandit.dimensions:
             self.models.vector(number, self._vector)
         ai = self._weigh(passing)
+        self.arbitration.compare(passing)
         arms = self._count_wins(bandit, passing, outputs)
         answer.sample = <uint32_t>(low * bandit.samples >> 32)
         self._sample_scores(bandit, passing, outputs, answer.sample)
+        self.arbitration.rank(passing)
+        self.arbitration.tell_ranks(passing)
         if scored is not None:
             for i in range(passing):
                 scored.append((candidates[i].offer, candidates[i].score))
@@ -77,7 +80,7 @@ cdef class Play:
             self._bring_arm_forward(bandit, passing, <uint32_t>(low * arms >> 32))
         for i in range(passing):
             if not answer.explored:
-                bring_best_forward(candidates, i, passing)
+                self.arbitration.bring_best_forward(i, passing)
             if self.arbitration.choose(&candidates[i]):
                 self._note(number, candidates[i].offer, arms, ai)
                 return True
@@ -118,6 +121,7 @@ cdef class Play:
     cdef uint32_t _count_wins(self, const Bandit* bandit, uint32_t passing, const double* outputs) noexcept:
         """Count in `_wins` the samples in which each showable candidate is best; returns showable arms."""
         cdef const Candidate* candidates = self.arbitration.passing
+        cdef Order order = self.arbitration.order
         cdef uint32_t arms = 0, i, sample
         cdef int32_t best
         for i in range(passing):
@@ -125,6 +129,7 @@ cdef class Play:
             arms += self._showable[i] and bandit.arm_of[candidates[i].offer] >= 0
         for sample in range(bandit.samples):
             self._sample_scores(bandit, passing, outputs, sample)
+            self.arbitration.rank(passing)
             best = -1
             for i in range(passing):
                 if not self._showable[i]:

@@ -109,6 +109,9 @@ class _Artifacts:
 def _model(work: Work, reads: _Reads, artifacts: _Artifacts, path: Path, model: Model) -> bundle.Model:
     _check_options(work, path, model)
     calibration = _calibration(work, path, model.calibration)
+    if work.faults.unknown.holds((*path, "kind")):
+        features = _features(reads, path, model)
+        return bundle.Model(model.id, bundle.MODEL_LINEAR, 0.0, features, None, calibration)
     if model.kind == "trees":
         trees = _trees(reads, artifacts, path, model)
         return bundle.Model(model.id, bundle.MODEL_TREES, 0.0, [], trees, calibration)
@@ -119,26 +122,33 @@ def _model(work: Work, reads: _Reads, artifacts: _Artifacts, path: Path, model: 
         features = [_arm_feature(reads, model, path, at) for at in range(len(model.features))]
         _finite(work, (*path, "intercept"), model.intercept)
         if model.calibration is not None:
-            work.faults.add((*path, "calibration"), "no calibration of a bandit", "one")
+            work.faults.add((*path, "calibration"), "no calibration of a bandit", "one", of=())
         bandit = compile_bandit(work, path, model)
         return bundle.Model(
             model.id, bundle.MODEL_BANDIT, model.intercept, features, None, None, -1, -1, bandit
         )
     kind = bundle.MODEL_LINEAR if model.kind == "linear" else bundle.MODEL_LOGISTIC
     _finite(work, (*path, "intercept"), model.intercept)
-    features = [
-        _feature(reads, model, (*path, "features", at), feature) for at, feature in enumerate(model.features)
-    ]
+    features = _features(reads, path, model)
     return bundle.Model(model.id, kind, model.intercept, features, None, calibration)
 
 
+def _features(reads: _Reads, path: Path, model: Model) -> list[bundle.Feature]:
+    return [
+        _feature(reads, model, (*path, "features", at), feature) for at, feature in enumerate(model.features)
+    ]
+
+
 def _check_options(work: Work, path: Path, model: Model) -> None:
+    kind = (*path, "kind")
     for name, nothing in DEFAULTS.items():
         if getattr(model, name) != nothing and name not in OPTIONS[model.kind]:
-            work.faults.add((*path, name), f"no `{name}` in a model of kind {model.kind}", "one")
+            expected = f"no `{name}` in a model of kind {model.kind}"
+            work.faults.add((*path, name), expected, "one", of=[kind])
     for name in NEEDED.get(model.kind, ()):
         if getattr(model, name) is None:
-            work.faults.add(path, f"`{name}` in a model of kind {model.kind}", "none")
+            expected = f"`{name}` in a model of kind {model.kind}"
+            work.faults.add(path, expected, "none", of=[kind, (*path, name)])
 
 
 def _part(work: Work, path: Path, model: Model, name: str) -> int:
@@ -148,7 +158,8 @@ def _part(work: Work, path: Path, model: Model, name: str) -> int:
         return -1
     found = work.index("models", part, (*path, name))
     if found >= 0 and work.objects["models"][part].kind in ("uplift", "bandit"):
-        work.faults.add((*path, name), "a model of kind linear, logistic or trees", shown(part))
+        expected = "a model of kind linear, logistic or trees"
+        work.faults.add((*path, name), expected, shown(part), of=work.below("models", part, "kind"))
     return found
 
 
@@ -161,21 +172,22 @@ def _trees(reads: _Reads, artifacts: _Artifacts, path: Path, model: Model) -> bu
     link = ensemble.link if model.link is None else LINKS[model.link]
     if link is None:
         expected = f"`link`, as the core knows none of the file's objective {ensemble.objective}"
-        work.faults.add((*path, "artifact"), expected, "none")
+        work.faults.add((*path, "artifact"), expected, "none", of=[(*path, "link")])
         return None
     try:
         return None if inputs is None else make_trees(ensemble, inputs, link)
     except ArtifactError as error:
-        work.faults.add((*path, "artifact"), error.expected, error.got)
+        rests = [(*path, name) for name in ("artifact", "inputs", "link")]
+        work.faults.add((*path, "artifact"), error.expected, error.got, of=rests)
         return None
 
 
 def _inputs(reads: _Reads, path: Path, model: Model, ensemble: Ensemble) -> list[bundle.TreeInput] | None:
     """What each feature that the trees ask for is; None after faults."""
     work = reads.work
-    before = work.faults.count
+    before = work.faults.seen
     for name in model.inputs.keys() - set(ensemble.features):
-        work.faults.add((*path, "inputs", name), f"a feature of {model.artifact}", shown(name))
+        work.faults.add((*path, "inputs", name), f"a feature of {model.artifact}", shown(name), of=())
     asked = [ensemble.features[at] for at in used(ensemble)]
     for name in sorted(set(asked) - model.inputs.keys()):
         work.faults.add((*path, "inputs"), f"the attribute of the feature {name}", "none")
@@ -185,7 +197,7 @@ def _inputs(reads: _Reads, path: Path, model: Model, ensemble: Ensemble) -> list
     apart = replace(reads, columns=OfferColumns())
     for name in model.inputs.keys() - {*asked}:
         _input(apart, model, (*path, "inputs", name), model.inputs[name])
-    return [found[name] for name in asked] if work.faults.count == before else None
+    return [found[name] for name in asked] if work.faults.seen == before else None
 
 
 def _input(reads: _Reads, model: Model, path: Path, given: str | Input) -> bundle.TreeInput:
@@ -212,7 +224,9 @@ def _calibration(work: Work, path: Path, given: Calibration | None) -> bundle.Ca
         return None
     path = (*path, "calibration")
     if (given.platt is None) == (given.isotonic is None):
-        work.faults.add(path, "one of `platt` and `isotonic`", "both" if given.platt else "none")
+        got = "both" if given.platt else "none"
+        rests = [(*path, "platt"), (*path, "isotonic")]
+        work.faults.add(path, "one of `platt` and `isotonic`", got, of=rests)
         return None
     if given.platt is not None:
         _finite(work, (*path, "platt", "a"), given.platt.a)
@@ -227,7 +241,9 @@ def _isotonic(work: Work, path: Path, given: Isotonic) -> bundle.Calibration:
         for at, value in enumerate(values):
             _finite(work, (*path, name, at), value)
     if len(given.x) != len(given.y):
-        work.faults.add((*path, "y"), f"as many values as x has: {len(given.x)}", str(len(given.y)))
+        expected = f"as many values as x has: {len(given.x)}"
+        rests = [(*path, "x"), (*path, "y")]
+        work.faults.add((*path, "y"), expected, str(len(given.y)), of=rests)
     if any(low >= high for low, high in itertools.pairwise(given.x)):
         work.faults.add((*path, "x"), "ascending numbers", "others")
     if any(low > high for low, high in itertools.pairwise(given.y)):
@@ -260,9 +276,11 @@ def _feature(reads: _Reads, model: Model, path: Path, feature: Feature) -> bundl
         kind = reads.kind(found)
         if feature.equals is None and kind not in NUMBERS:
             expected = "bool, int or float, or a string with `equals`"
-            work.faults.add((*path, "attribute"), expected, f"{feature.attribute} of type {TYPE_NAMES[kind]}")
+            got = f"{feature.attribute} of type {TYPE_NAMES[kind]}"
+            work.faults.add((*path, "attribute"), expected, got, of=[(*path, "equals")])
         elif feature.equals is not None and kind != bundle.STRING:
-            work.faults.add((*path, "equals"), "`equals` with a string attribute only", TYPE_NAMES[kind])
+            expected = "`equals` with a string attribute only"
+            work.faults.add((*path, "equals"), expected, TYPE_NAMES[kind], of=[(*path, "attribute")])
     return bundle.Feature(found, feature.weight, feature.missing, feature.equals)
 
 

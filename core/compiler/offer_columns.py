@@ -103,7 +103,7 @@ def _check_type(work: Work, path: Path, offer: Offer, column: Column) -> None:
 def _check_known(work: Work, columns: OfferColumns) -> None:
     """A name that no offer at all has is a slip."""
     known = {name for offer in work.catalogue.offers for name in offer.attributes}
-    if work.catalogue.malformed.get("offers") or not work.catalogue.offers:
+    if not work.catalogue.offers:
         return
     for of_model in columns.by_model.values():
         for column in of_model:
