@@ -19,10 +19,8 @@ from core.authoring.types import (
     TEXT_LENGTH_MAX,
 )
 from core.authoring.windows import GRANULES_MAX
-from core.bundle import PROGRAM_STACK_MAX
 from core.cel import ast
 from core.cel.general.regex import PATTERN_LENGTH_MAX, matches
-from core.cel.lowering import LIFTED_MAX
 from core.check import SLOTS_PER_PLACEMENT_MAX
 from core.compiler import compile_catalogue
 from core.compiler.attributes import DEFAULT_STRINGS_MAX
@@ -57,11 +55,6 @@ def journey(rest: str, steps: str = "[{id: end, end: true}]") -> str:
     return f"journeys: [{{id: j, owner: ada, trigger: {{event: Order Completed}}, {rest} steps: {steps}}}]"
 
 
-def sums(depth: int) -> str:
-    """Arithmetic that holds so many values at once."""
-    return "profile.orders + (" * (depth - 1) + "profile.orders" + ")" * (depth - 1) + " > 1"
-
-
 def treatments(count: int) -> str:
     """For a placement that has one already."""
     return "offers:\n" + "".join(
@@ -88,13 +81,6 @@ def arms(count: int) -> str:
         model(f"kind: bandit, policy: thompson, floor: 0.1, arms: {{{known}}}")
         + f"\noffers: {many(count, '{id: x@, owner: ada, model: m}')}"
     )
-
-
-def ternaries(count: int) -> str:
-    """A comparison that becomes so many, of two factors."""
-    first = max(one for one in range(1, 9) if count % one == 0)
-    sides = ("(" + "profile.vip ? 1 : " * (ways - 1) + "profile.orders)" for ways in (first, count // first))
-    return segment(" + ".join(sides) + " > 1")
 
 
 def window(granules: int) -> str:
@@ -134,17 +120,11 @@ CASES: dict[str, tuple[int, Callable[[int], str], str, str]] = {
         "segments[0].when",
         f"nested at most {ast.NESTING_MAX} deep",
     ),
-    "ternaries": (
-        LIFTED_MAX,
-        ternaries,
+    "characters of a pattern": (
+        PATTERN_LENGTH_MAX,
+        lambda count: segment(f'profile.name.matches("{"a" * count}")'),
         "segments[0].when",
-        f"at most {LIFTED_MAX} of it",
-    ),
-    "values in arithmetic": (
-        PROGRAM_STACK_MAX,
-        lambda count: segment(sums(count)),
-        "segments[0].when",
-        f"at most {PROGRAM_STACK_MAX} values at once",
+        f"a pattern of at most {PATTERN_LENGTH_MAX} characters",
     ),
     "characters of a text": (
         TEXT_LENGTH_MAX,
