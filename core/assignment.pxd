@@ -32,6 +32,8 @@ ctypedef struct Experiment:
     bint sticky                  # what a record holds comes before traffic and weights
     hash64_t sticky_key          # its name in records
     int32_t rule                 # eligibility, -1: everyone
+    const uint32_t* holdouts     # whoever is in one of them takes no part
+    uint32_t holdout_count
     const Variant* variants
     uint32_t variant_count
 
@@ -48,10 +50,10 @@ cdef class Experiments:
     cdef uint32_t experiment_count
     cdef uint32_t holdout_count
 
-    # The variant of a unit, or -1 where layer or traffic leave it out. Eligibility is the caller's.
+    # The variant of a unit, or -1 where a holdout, layer or traffic leave it out. Eligibility is the caller's.
     cdef int32_t assign(self, uint32_t experiment, const octet_t* unit_key) noexcept nogil
     # The same of a sticky experiment: the variant that the record (or NULL) holds, if there still is one of
-    # that name and the layer lets the unit in; *stored says that it was that.
+    # that name and holdouts and layer let the unit in; *stored says that it was that.
     cdef int32_t assign_sticky(
         self, uint32_t experiment, const octet_t* unit_key, const octet_t* record, bint* stored
     ) noexcept nogil
@@ -61,7 +63,8 @@ cdef class Experiments:
     ) noexcept nogil
     cdef bint held_out(self, uint32_t holdout, const octet_t* unit_key) noexcept nogil
 
-    cdef int _build(self, Experiment* target, experiment, dict slot_names) except -1
+    cdef bint _takes_part(self, const Experiment* experiment, const octet_t* unit_key) noexcept nogil
+    cdef int _build(self, Experiment* target, experiment, list holdouts, dict slot_names) except -1
     cdef int _build_variant(self, Variant* target, variant, dict slot_names) except -1
 
 cdef bint contains(const uint32_t* ascending, uint32_t count, uint32_t wanted) noexcept nogil

@@ -28,7 +28,8 @@ cdef class Experiments:
         self.experiment_count = <uint32_t>len(experiments)
         self.holdout_count = <uint32_t>len(holdouts)
         for i, experiment in enumerate(experiments):
-            self._build(&self.experiments[<size_t>i], experiment, slot_names)
+            held = [number for number, holdout in enumerate(holdouts) if i in holdout.experiments]
+            self._build(&self.experiments[<size_t>i], experiment, held, slot_names)
         for i, holdout in enumerate(holdouts):
             _take_salt(&self.holdouts[<size_t>i].salt, holdout.salt)
             self.holdouts[<size_t>i].share = holdout.share
@@ -37,7 +38,7 @@ cdef class Experiments:
         raise TypeError("Experiments hold addresses and cannot be pickled")
 
     def variant(self, uint32_t experiment, bytes unit_key not None, record=None):
-        """The variant's index that a unit is assigned to, or None where layer or traffic leave it out.
+        """The variant's index that a unit is assigned to, or None where holdout, layer or traffic leave it out.
 
         Whoever analyses assignments draws them here, as decisions do; eligibility is not looked at. `record`:
         the packed record whose sticky assignments count, or None. Raises RecordError for a damaged one.
@@ -78,8 +79,11 @@ cdef class Experiments:
             raise IndexError("expected a holdout of the bundle and a unit key of 16 bytes")
         return bool(self.held_out(holdout, <const octet_t*><const char*>unit_key))
 
-    cdef int _build(self, Experiment* target, experiment, dict slot_names) except -1:
+    cdef int _build(self, Experiment* target, experiment, list holdouts, dict slot_names) except -1:
         cdef Variant* variants = <Variant*>self._pool.take(len(experiment.variants), sizeof(Variant))
+        cdef uint32_t* numbers = <uint32_t*>self._pool.take(len(holdouts), sizeof(uint32_t))
+        for i, number in enumerate(holdouts):
+            numbers[<size_t>i] = number
         _take_salt(&target.salt, experiment.salt)
         _take_salt(&target.traffic_salt, experiment.salt + ":traffic")
         _take_salt(&target.layer, experiment.layer)
@@ -90,6 +94,8 @@ cdef class Experiments:
         target.sticky = experiment.sticky
         target.sticky_key = experiment_key(experiment.id, experiment.sticky_version)
         target.rule = experiment.eligibility
+        target.holdouts = numbers
+        target.holdout_count = <uint32_t>len(holdouts)
         target.variants = variants
         target.variant_count = <uint32_t>len(experiment.variants)
         for i, variant in enumerate(experiment.variants):
@@ -117,7 +123,7 @@ cdef class Experiments:
     cdef int32_t assign(self, uint32_t experiment, const octet_t* unit_key) noexcept nogil:
         cdef const Experiment* e = &self.experiments[experiment]
         cdef uint32_t drawn, i
-        if not _in_layer(e, unit_key):
+        if not self._takes_part(e, unit_key):
             return -1
         if salted_bucket(&e.traffic_salt, unit_key) >= e.traffic:
             return -1
@@ -134,7 +140,7 @@ cdef class Experiments:
         cdef hash64_t name
         cdef uint32_t i
         stored[0] = False
-        if stored_variant(record, e.sticky_key, unit_key, &name) and _in_layer(e, unit_key):
+        if stored_variant(record, e.sticky_key, unit_key, &name) and self._takes_part(e, unit_key):
             for i in range(e.variant_count):
                 if e.variants[i].name == name:
                     stored[0] = True
@@ -149,16 +155,18 @@ cdef class Experiments:
             return self.assign_sticky(experiment, unit_key, record, stored)
         return self.assign(experiment, unit_key)
 
+    cdef bint _takes_part(self, const Experiment* experiment, const octet_t* unit_key) noexcept nogil:
+        cdef uint32_t drawn, i
+        for i in range(experiment.holdout_count):
+            if self.held_out(experiment.holdouts[i], unit_key):
+                return False
+        if not experiment.layered:
+            return True
+        drawn = salted_bucket(&experiment.layer, unit_key)
+        return experiment.layer_from <= drawn < experiment.layer_to
+
     cdef bint held_out(self, uint32_t holdout, const octet_t* unit_key) noexcept nogil:
         return salted_bucket(&self.holdouts[holdout].salt, unit_key) < self.holdouts[holdout].share
-
-
-cdef inline bint _in_layer(const Experiment* e, const octet_t* unit_key) noexcept nogil:
-    cdef uint32_t drawn
-    if not e.layered:
-        return True
-    drawn = salted_bucket(&e.layer, unit_key)
-    return e.layer_from <= drawn < e.layer_to
 
 
 cdef int _take_salt(Salted* salted, str text) except -1:
