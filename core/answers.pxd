@@ -49,6 +49,14 @@ ctypedef struct Cause:
     uint8_t kind             # CauseKind
     uint8_t reason           # Reason
 
+cdef inline Cause cause_of(int reason, CauseKind kind, uint32_t number) noexcept nogil:
+    cdef Cause cause
+    cause.reason = <uint8_t>reason
+    cause.kind = <uint8_t>kind
+    cause.number = <int32_t>number
+    return cause
+
+
 # A refused candidate.
 ctypedef struct Refusal:
     uint32_t offer
@@ -78,6 +86,10 @@ ctypedef struct Answer:
     uint32_t sample          # the draw that it took
     bint explored            # an arm was taken at random
     double action_probability
+    bint diverse             # diversity counted; the next three are the chosen candidate's
+    double relevance
+    double similarity
+    double rank
 
 
 # Growable lists of one decision, owned by the engine and used again by the next decision.
@@ -131,11 +143,12 @@ cdef class Decision:
 
     cdef const Answer* answer(self, uint32_t i) noexcept
     cdef tuple _placement_row(self, const Answer* answer)
-    cdef object answered(self, uint32_t i, list scores)
+    cdef object answered(self, uint32_t i, tuple scored)
     cdef list refusals(self, const Answer* answer)
     cdef list logged(self, const Answer* answer)
     cdef list experiments(self, const Answer* answer)
     cdef list versioned(self, const Answer* answer)
     cdef tuple bandit(self, const Answer* answer)
+    cdef tuple diversity(self, const Answer* answer)
     cdef object consent(self, const Answer* answer)
     cdef object _cause(self, const Answer* answer, Cause cause)

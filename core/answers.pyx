@@ -33,6 +33,7 @@ LOG_PLACEMENT_FIELDS = (
     "refused",
     "refused_count",
     "bandit",
+    "diversity",
 )
 
 CONSENT_STATES = ("missing", "granted", "denied", "withdrawn")
@@ -242,10 +243,13 @@ cdef class Decision:
             self.logged(answer),
             answer.refusal_count,
             self.bandit(answer),
+            self.diversity(answer),
         )
 
-    cdef object answered(self, uint32_t i, list scores):
-        """What the trace needs to know of the i-th answer; `scores`: (offer number, score)."""
+    cdef object answered(self, uint32_t i, tuple scored):
+        """What the trace needs to know of the i-th answer; `scored`: a list of (offer number, score) and one
+        of (offer number, relevance, similarity, rank).
+        """
         cdef const Answer* answer = self.answer(i)
         row = self._placement_row(answer)
         return trace.Answered(
@@ -258,8 +262,9 @@ cdef class Decision:
             experiments=row[7],
             consent=row[8],
             refused=self.refusals(answer),
-            scores=scores,
+            scores=scored[0],
             bandit=row[11],
+            ranks=scored[1],
         )
 
     cdef list refusals(self, const Answer* answer):
@@ -320,6 +325,12 @@ cdef class Decision:
             return None
         model = self._engine.document.models[answer.bandit - 1].id
         return model, answer.action_probability, bool(answer.explored), answer.sample
+
+    cdef tuple diversity(self, const Answer* answer):
+        """(relevance, similarity, rank) of the chosen offer, or None where diversity did not count."""
+        if not answer.diverse or answer.treatment < 0:
+            return None
+        return answer.relevance, answer.similarity, answer.rank
 
     cdef object consent(self, const Answer* answer):
         """(purpose, state, effective at ms), or None where no purpose was asked for."""

@@ -1,9 +1,10 @@
 """Experiments and holdouts: who belongs where, by hash."""
 
 cimport cython
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
 from core._types cimport hash64_t, octet_t
+from core.answers cimport Assigned
 from core.hashing cimport Salted
 from core.memory cimport Pool
 
@@ -41,7 +42,6 @@ ctypedef struct Experiment:
     int32_t rule                 # eligibility, -1: everyone
     bint sticky                  # what a record holds comes before traffic and weights
     hash64_t sticky_key          # its name in records
-    uint64_t unused              # fills three lines of the cache
 
 ctypedef struct Holdout:
     Salted salt
@@ -68,6 +68,7 @@ cdef class Experiments:
         self, uint32_t experiment, const octet_t* unit_key, const octet_t* record, bint* stored
     ) noexcept nogil
     cdef bint held_out(self, uint32_t holdout, const octet_t* unit_key) noexcept nogil
+    cdef const Variant* variant_of(self, const Assigned* assigned) noexcept nogil
 
     cdef bint _takes_part(self, const Limits* limits, const octet_t* unit_key) noexcept nogil
     cdef const Limits* _limits(self, experiment, list holdouts) except? NULL

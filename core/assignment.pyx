@@ -5,6 +5,7 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int32_t, uint32_t
 
 from core._types cimport hash64_t, octet_t
+from core.answers cimport Assigned
 from core.hashing cimport Salted, salt_take, salted_bucket
 from core.memory cimport Pool
 from core.record cimport require_record
@@ -15,6 +16,7 @@ from core.hashing import xxh64
 
 cdef enum:
     UNIT_KEY_SIZE = 16
+    MILLION = 1000000        # buckets
 
 
 @cython.final
@@ -173,11 +175,15 @@ cdef class Experiments:
     cdef bint held_out(self, uint32_t holdout, const octet_t* unit_key) noexcept nogil:
         return salted_bucket(&self.holdouts[holdout].salt, unit_key) < self.holdouts[holdout].share
 
+    cdef const Variant* variant_of(self, const Assigned* assigned) noexcept nogil:
+        return &self.experiments[assigned.experiment].variants[assigned.variant]
+
 
 cdef inline int32_t _drawn(const Experiment* experiment, const octet_t* unit_key) noexcept nogil:
     """The variant of a unit by traffic and weights alone, or -1."""
     cdef uint32_t drawn, i
-    if salted_bucket(&experiment.traffic_salt, unit_key) >= experiment.traffic:
+    # No bucket is beyond all of the traffic, so most experiments draw once.
+    if experiment.traffic < MILLION and salted_bucket(&experiment.traffic_salt, unit_key) >= experiment.traffic:
         return -1
     drawn = salted_bucket(&experiment.salt, unit_key)
     for i in range(experiment.variant_count):

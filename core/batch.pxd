@@ -41,6 +41,10 @@ ctypedef struct Scratch:
     const uint64_t** rows    # for the index
     uint64_t* marks
     uint32_t* marked
+    size_t number            # of the thread
+    uint8_t* unknown         # states of general conditions: nothing is known of any
+    ov_lanes* least          # by root of the tables
+    ov_lanes* wanted         # by general test: the profiles that it is evaluated for
     size_t damaged           # the first of its records that is none, or the number of all
     int fault                # what that one lacks
 
@@ -77,6 +81,8 @@ cdef class Batch:
     cdef size_t _quads_max
     cdef Scratch* _scratch                 # by thread
     cdef size_t _scratch_count
+    cdef list _generals                    # by thread
+    cdef object _raised                    # what ended the evaluation of a general condition, None or e.g. Ctrl-C
 
     cdef Matches match(self, list records, const ov_value* values, int64_t now, size_t threads)
 
@@ -90,5 +96,13 @@ cdef class Batch:
     cdef void _scatter_text(
         self, const TextGroup* group, size_t number, const ov_value* value, Scratch* scratch, uint32_t lane
     ) noexcept nogil
+    cdef uint32_t _settle_found(
+        self, Scratch* scratch, int64_t now, uint32_t found
+    ) noexcept with gil
+    cdef bint _want_generals(self, Scratch* scratch, const ov_lanes* all_lanes) noexcept nogil
+    cdef void _settle_block(
+        self, const Job* job, size_t begin, uint32_t lanes, Scratch* scratch
+    ) noexcept with gil
+    cdef void _open_nodes(self, ov_lanes* plane) noexcept nogil
     cdef void _gather_range(self, const RangeGroup* group, size_t number, Scratch* scratch) noexcept nogil
     cdef void _gather_text(self, const TextGroup* group, size_t number, Scratch* scratch) noexcept nogil

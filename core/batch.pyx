@@ -16,6 +16,7 @@ from libc.string cimport memcpy, memset
 from core._types cimport octet_t
 from core.conditions cimport (
     MATCH,
+    GeneralTest,
     HasTest,
     ProgramTest,
     RangeGroup,
@@ -26,9 +27,10 @@ from core.conditions cimport (
     ov_run_program,
     part_holds,
 )
+from core.generals cimport G_FALSE, G_TRUE, Generals
 from core.memory cimport Pool
 from core.record cimport FAULT_NONE, check_record, require
-from core.rules cimport Tables, ov_node_group
+from core.rules cimport Root, Tables, ov_node_group
 from core.values cimport OV_FLOAT, OV_MISSING, OV_STRING, Attributes, ov_entry, ov_next_entry, ov_value
 
 from core.errors import RecordError, RequestError
@@ -41,6 +43,8 @@ cdef extern from "lanes.h":
     void ov_rank_lanes(
         const ov_lanes* ranks, size_t low, size_t span, ov_lanes known, ov_lanes* is_true, ov_lanes* is_false
     ) noexcept nogil
+    void ov_more_lanes(ov_lanes* into, const ov_lanes* lanes, const ov_lanes* without) noexcept nogil
+    bint ov_has_lane(const ov_lanes* at, uint32_t lane) noexcept nogil
     void ov_or_lanes(ov_lanes* into, const ov_lanes* lanes) noexcept nogil
     void ov_false_lanes(const ov_lanes* is_true, const ov_lanes* known, ov_lanes* is_false) noexcept nogil
     void ov_make_quads(const ov_lanes* lanes, size_t quads, ov_lanes* tables) noexcept nogil
@@ -131,6 +135,7 @@ cdef class Batch:
         self._pool = Pool()
         self._tables = tables
         self._attributes = attributes
+        self._generals = []
         self._rank_begins = <size_t*>self._pool.take(range_count, sizeof(size_t))
         self._string_begins = <size_t*>self._pool.take(text_count, sizeof(size_t))
         self._sets = <QuadSets*>self._pool.take(text_count, sizeof(QuadSets))
@@ -183,6 +188,13 @@ cdef class Batch:
         scratch.quads = <ov_lanes*>self._pool.take(16 * self._quads_max, sizeof(ov_lanes))
         scratch.touched = <uint32_t*>self._pool.take(self._string_total, sizeof(uint32_t))
         scratch.touched_counts = <uint32_t*>self._pool.take(texts, sizeof(uint32_t))
+        scratch.number = self._scratch_count
+        scratch.unknown = <uint8_t*>self._pool.take(tables.generals.count, 1)
+        scratch.least = <ov_lanes*>self._pool.take(tables.root_counts[<size_t>MATCH], sizeof(ov_lanes))
+        scratch.wanted = <ov_lanes*>self._pool.take(
+            tables.conditions.general_counts[<size_t>MATCH], sizeof(ov_lanes)
+        )
+        self._generals.append(tables.generals.twin())
         if tables.index.rule_count > 0:
             scratch.found = <ov_lanes*>self._pool.take(tables.rule_count, sizeof(ov_lanes))
             scratch.rows = <const uint64_t**>self._pool.take(tables.index.access_count, sizeof(uint64_t*))
@@ -233,6 +245,9 @@ cdef class Batch:
                 self._scratch[i].damaged = count
             with nogil:
                 ov_on_threads(_work, &job, threads)
+            if self._raised is not None:
+                raised, self._raised = self._raised, None
+                raise raised
             self._refuse_damaged(&job, threads)
         finally:
             for i in range(held):
@@ -295,6 +310,9 @@ cdef class Batch:
         for i in range(self._tables.conditions.program_counts[<size_t>MATCH]):
             memset(&plane[self._tables.conditions.programs[i].position], 0, sizeof(ov_lanes))
             memset(&plane[self._tables.conditions.programs[i].position + n], 0, sizeof(ov_lanes))
+        for i in range(self._tables.conditions.general_counts[<size_t>MATCH]):
+            memset(&plane[self._tables.conditions.generals[i].position], 0, sizeof(ov_lanes))
+            memset(&plane[self._tables.conditions.generals[i].position + n], 0, sizeof(ov_lanes))
         for i in range(self._tables.conditions.text_counts[<size_t>MATCH]):
             memset(
                 &plane[self._tables.conditions.texts[i].begin], 0,
@@ -313,6 +331,10 @@ cdef class Batch:
         for i in range(self._tables.conditions.text_counts[<size_t>MATCH]):
             self._gather_text(&self._tables.conditions.texts[i], i, scratch)
         ov_node_lanes(self._tables.groups, self._tables.group_counts[<size_t>MATCH], plane)
+        if self._tables.conditions.general_counts[<size_t>MATCH] > 0:
+            if self._want_generals(scratch, &all_lanes):
+                self._settle_block(job, begin, lanes, scratch)
+            self._open_nodes(plane)
         for i in range(self._tables.eager_count):
             memcpy(
                 job.out + self._tables.eager[i] * job.words + block * BLOCK_WORDS,
@@ -363,9 +385,14 @@ cdef class Batch:
                 ov_set_lane(&scratch.plane[program.position + n], lane)
         if self._tables.index.rule_count > 0:
             self._tables.index.search(
-                scratch.values, now, scratch.rows, scratch.marks, scratch.marked
+                scratch.values, now, scratch.unknown, scratch.rows, scratch.marks, scratch.marked
             )
             found = self._tables.index.drain(scratch.marks, scratch.marked)
+            if self._tables.index.rests:
+                for k in range(found):
+                    if self._tables.index.rests_on_general(scratch.marked[k]):
+                        found = self._settle_found(scratch, now, found)
+                        break
             for k in range(found):
                 ov_set_lane(&scratch.found[scratch.marked[k]], lane)
 
@@ -395,6 +422,90 @@ cdef class Batch:
         for i in range(group.part_count):
             if part_holds(&group.parts[i], value.text, value.length):
                 ov_set_lane(&scratch.plane[group.parts[i].position], lane)
+
+    # General conditions: the vectors say of which profiles they are asked, then the GIL is held.
+
+    cdef uint32_t _settle_found(
+        self, Scratch* scratch, int64_t now, uint32_t found
+    ) noexcept with gil:
+        """Of the rules that the index found for the profile at hand, those that hold; returns how many."""
+        cdef Generals generals = self._generals[scratch.number]
+        try:
+            generals.begin(scratch.values, now)
+            return self._tables.index.settle(scratch.values, now, generals, scratch.marked, found)
+        except BaseException as error:
+            self._raised = error
+            return 0
+
+    cdef bint _want_generals(self, Scratch* scratch, const ov_lanes* all_lanes) noexcept nogil:
+        """Note for which profiles each general condition makes a difference (`Tables._settle`); leaves the
+        conditions at 0.
+        """
+        cdef const GeneralTest* tests = self._tables.conditions.generals
+        cdef size_t count = self._tables.conditions.general_counts[<size_t>MATCH]
+        cdef ov_lanes* plane = scratch.plane
+        cdef uint32_t n = self._tables.conditions.width
+        cdef const Root* root
+        cdef size_t i, k
+        cdef bint any_wanted = False
+        for i in range(self._tables.root_counts[<size_t>MATCH]):
+            scratch.least[i] = plane[self._tables.roots[i].position]
+        for i in range(count):
+            memset(&scratch.wanted[i], 0, sizeof(ov_lanes))
+            plane[tests[i].position] = plane[tests[i].position + n] = all_lanes[0]
+        self._open_nodes(plane)
+        for i in range(self._tables.root_counts[<size_t>MATCH]):
+            root = &self._tables.roots[i]
+            for k in range(root.test_count):
+                # A root that rests on many counts as resting on all, those of a trace too.
+                if root.tests[k] < count:
+                    ov_more_lanes(
+                        &scratch.wanted[root.tests[k]], &plane[root.position], &scratch.least[i]
+                    )
+        for i in range(count):
+            any_wanted |= ov_any_lane(&scratch.wanted[i])
+            memset(&plane[tests[i].position], 0, sizeof(ov_lanes))
+            memset(&plane[tests[i].position + n], 0, sizeof(ov_lanes))
+        return any_wanted
+
+    cdef void _settle_block(
+        self, const Job* job, size_t begin, uint32_t lanes, Scratch* scratch
+    ) noexcept with gil:
+        """Evaluate the general conditions that are wanted, profile by profile, into the plane."""
+        cdef Generals generals = self._generals[scratch.number]
+        cdef const GeneralTest* tests = self._tables.conditions.generals
+        cdef size_t count = self._tables.conditions.general_counts[<size_t>MATCH]
+        cdef uint32_t n = self._tables.conditions.width
+        cdef uint32_t lane
+        cdef uint8_t state
+        cdef size_t i
+        cdef bint loaded
+        try:
+            for lane in range(lanes):
+                loaded = False
+                for i in range(count):
+                    if not ov_has_lane(&scratch.wanted[i], lane):
+                        continue
+                    if not loaded:
+                        self._attributes.load_record(
+                            job.packed[begin + lane].record, job.now, True, scratch.values
+                        )
+                        generals.begin(scratch.values, job.now)
+                        loaded = True
+                    state = generals.ask(tests[i].number)
+                    if state == G_TRUE:
+                        ov_set_lane(&scratch.plane[tests[i].position], lane)
+                    elif state == G_FALSE:
+                        ov_set_lane(&scratch.plane[tests[i].position + n], lane)
+        except BaseException as error:
+            self._raised = error
+
+    cdef void _open_nodes(self, ov_lanes* plane) noexcept nogil:
+        """Run the nodes that rest on general conditions."""
+        cdef size_t i, begin
+        for i in range(<size_t>MATCH + 1):
+            begin = self._tables.open_groups[i]
+            ov_node_lanes(&self._tables.groups[begin], self._tables.group_counts[i] - begin, plane)
 
     cdef void _gather_range(
         self, const RangeGroup* group, size_t number, Scratch* scratch

@@ -37,17 +37,46 @@ OP_STRING_IN = 2  # attribute (string) equals one of `strings`
 OP_HAS = 3  # the record (or context) itself holds the attribute; never an error
 OP_CONTAINS, OP_STARTS, OP_ENDS = 4, 5, 6  # string attribute against strings[0]
 OP_ANY_IN = 7  # a strings attribute holds one of `strings`
-OP_PROGRAM = 8  # general evaluator: `program` leaves one bool
+OP_PROGRAM = 8  # `program` leaves one bool
+OP_GENERAL = 9  # general evaluator: `Tables.generals[lo]` comes to true, false or an error
 
 # Node operators.
 NODE_AND, NODE_OR = 0, 1
 
-# General evaluator: a stack program, strict (any error is the result). (opcode, argument) pairs.
+# A stack program, strict (any error is the result). (opcode, argument) pairs.
 P_ATTRIBUTE, P_INT, P_FLOAT, P_STRING, P_BOOL, P_TIMESTAMP, P_DURATION, P_NOW = 0, 1, 2, 3, 4, 5, 6, 7
 P_ADD, P_SUB, P_MUL, P_DIV, P_MOD, P_NEG = 10, 11, 12, 13, 14, 15
 P_EQ, P_NE, P_LT, P_LE, P_GT, P_GE = 20, 21, 22, 23, 24, 25
 P_SIZE, P_CONTAINS, P_STARTS, P_ENDS, P_IN = 30, 31, 32, 33, 34  # P_IN: string, strings attribute -> bool
 PROGRAM_STACK_MAX: Final = 32
+
+# What a part of a general expression is (docs/decisions/0009-general-conditions.md), and what it has.
+G_LITERAL = 0  # bool, int, float, string or null
+G_UINT = 1  # number
+G_ATTRIBUTE, G_HAS = 2, 3  # attribute
+G_NOW = 4
+G_TYPE = 5  # name of a type
+G_LOCAL = 6  # slot of a macro's variable
+G_BYTES = 7  # as a string of the characters 0 to 255
+G_NOT, G_NEGATE, G_AND, G_OR = 10, 11, 12, 13
+G_CHOOSE = 14  # condition, yes, no
+G_BINARY = 15  # value: == != < <= > >= in + - * / %
+G_FIELD, G_HAS_FIELD = 16, 17  # value: name; a map
+G_INDEX = 18  # list or map, index or key
+G_LIST = 19
+G_MAP = 20  # key, value, key, value
+G_CALL = 21  # value: function; a method's target first
+G_MACRO = 22  # value: macro; list or map, arguments after the variables; slots: of the variables
+G_BIND = 23  # value, body; slots: of the variable
+G_SEGMENT = 24  # a segment's expression, evaluated once however often it is named
+
+#: Parts of one general expression, its segments' too: as written, and counted anew wherever one is used.
+GENERAL_SIZE_MAX: Final = 10_000
+GENERAL_DEPTH_MAX: Final = 128
+GENERAL_SLOTS_MAX: Final = 64
+#: General conditions of a bundle, and those of them that decisions read.
+GENERALS_MAX: Final = 20_000
+GENERALS_DECIDING_MAX: Final = 2_000
 
 # Fold functions.
 F_COUNT, F_SUM, F_LAST, F_FIRST, F_MIN, F_MAX, F_STRINGS = 0, 1, 2, 3, 4, 5, 6
@@ -63,6 +92,8 @@ LINK_RAW, LINK_LOGISTIC, LINK_EXP = 0, 1, 2
 # Whose trees they are: the arithmetic is that library's.
 LIGHTGBM, XGBOOST = 0, 1
 SLOT_TEXT, SLOT_URL, SLOT_NUMBER, SLOT_BOOL = 0, 1, 2, 3
+# What offers are alike by.
+BY_TAGS, BY_VECTOR = 0, 1
 STEP_WAIT, STEP_WAIT_FOR, STEP_BRANCH, STEP_SEND, STEP_END = 0, 1, 2, 3, 4
 
 Scalar = bool | int | float | str
@@ -116,6 +147,24 @@ class Rule(msgspec.Struct, frozen=True, array_like=True):
     text: str
 
 
+class Part(msgspec.Struct, frozen=True, array_like=True):
+    """A part of a general expression; its operands come before it."""
+
+    op: int  # G_*
+    value: bool | int | float | str | None = None
+    operands: list[int] = []
+    slots: list[int] = []
+
+
+class General(msgspec.Struct, frozen=True, array_like=True):
+    """An expression of the general evaluator; its last part is the whole. `why`: what of it the tables do not
+    hold, for people.
+    """
+
+    parts: list[Part]
+    why: str
+
+
 class Tables(msgspec.Struct, frozen=True, array_like=True):
     """Conditions and nodes. Nodes [0, hot) decide; those after serve only `match` (journeys) and the
     trace (the other plane of each rule).
@@ -124,6 +173,7 @@ class Tables(msgspec.Struct, frozen=True, array_like=True):
     conditions: list[Condition]
     nodes: list[Node]
     hot: int
+    generals: list[General] = []
 
 
 class FoldRule(msgspec.Struct, frozen=True, array_like=True):
@@ -171,6 +221,8 @@ class Placement(msgspec.Struct, frozen=True, array_like=True):
     slots: list[tuple[str, int]]  # name, SLOT_*; output order
     fallback: list[int]  # block per slot, -1: the slot is left out
     treatments: list[int]  # candidates by offer id ascending
+    diversity: float = 0.0  # its strength, 0 to 1
+    diverse_by: int = BY_TAGS
 
 
 class Treatment(msgspec.Struct, frozen=True, array_like=True):
@@ -200,6 +252,8 @@ class Offer(msgspec.Struct, frozen=True, array_like=True):
     model: int
     weights: list[tuple[int, float]]  # (rule, factor)
     exclusive_group: int  # dense number of the group, -1: none
+    columns: list[float] = []  # what its model reads of it (docs/decisions/0012-offer-attributes.md)
+    vector: list[float] = []  # of length 1, as many numbers for every offer that has one
 
 
 class Guard(msgspec.Struct, frozen=True, array_like=True):
@@ -257,17 +311,19 @@ class Holdout(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Feature(msgspec.Struct, frozen=True, array_like=True):
-    attribute: int
+    attribute: int  # -1: a column of the offer
     weight: float
     missing: float
     equals: str | None  # string attributes only
+    column: int = -1  # which of the offer's columns
 
 
 class TreeInput(msgspec.Struct, frozen=True, array_like=True):
     """A column of the rows that trees read. A string's number is its place in `categories`."""
 
-    attribute: int
+    attribute: int  # -1: a column of the offer
     categories: list[str] = []
+    column: int = -1  # which of the offer's columns
 
 
 class TreeColumn(msgspec.Struct, frozen=True, array_like=True):
@@ -334,6 +390,7 @@ class Model(msgspec.Struct, frozen=True, array_like=True):
     treated: int = -1  # MODEL_UPLIFT: models whose difference it is
     control: int = -1
     bandit: Bandit | None = None  # MODEL_BANDIT
+    columns: list[str] = []  # by column of an offer that it reads itself: the name, for the trace
 
 
 class Template(msgspec.Struct, frozen=True, array_like=True):
@@ -475,8 +532,29 @@ def experiment_key(experiment_id: str, sticky_version: int) -> int:
 
 def model_attributes(model: Model) -> list[int]:
     """Attributes that a model reads itself, in order; an uplift's parts read theirs."""
-    inputs = model.trees.inputs if model.trees is not None else []
-    return [feature.attribute for feature in model.features] + [one.attribute for one in inputs]
+    return [item.attribute for item in _read(model) if item.column < 0]
+
+
+def offer_columns(model: Model) -> int:
+    """How many columns of an offer a model reads itself."""
+    return sum(item.column >= 0 for item in _read(model))
+
+
+def _read(model: Model) -> list[Feature | TreeInput]:
+    return [*model.features, *(model.trees.inputs if model.trees is not None else [])]
+
+
+def general_attributes(general: General) -> set[int]:
+    """Attributes that a general expression looks at."""
+    return {int(part.value) for part in general.parts if part.op in (G_ATTRIBUTE, G_HAS)}  # type: ignore[arg-type]
+
+
+def condition_attributes(condition: Condition, tables: Tables) -> set[int]:
+    """Attributes that a condition looks at."""
+    if condition.op == OP_GENERAL:
+        return general_attributes(tables.generals[condition.lo])
+    steps = {int(argument) for op, argument in condition.program if op == P_ATTRIBUTE}
+    return steps if condition.attribute < 0 else steps | {condition.attribute}
 
 
 def float_key(value: float) -> int:

@@ -81,6 +81,12 @@ ctypedef struct ProgramTest:
     uint32_t step_count
     const ov_step* steps
 
+# What the general evaluator is asked: `Conditions.evaluate` leaves it alone.
+ctypedef struct GeneralTest:
+    uint32_t position
+    uint32_t number          # among the bundle's general expressions
+    uint32_t condition
+
 
 @cython.final
 cdef class Conditions:
@@ -96,6 +102,8 @@ cdef class Conditions:
     cdef size_t has_counts[EXTENTS]
     cdef ProgramTest* programs
     cdef size_t program_counts[EXTENTS]
+    cdef GeneralTest* generals
+    cdef size_t general_counts[EXTENTS]
 
     # Fill both planes of the conditions: `literals` and `literals + width`.
     cdef void evaluate(

@@ -63,6 +63,7 @@ cdef enum:
     MANY
     HAS
     PROGRAMS
+    GENERALS
     KINDS
 
 cdef dict KIND_OF_OP = {
@@ -74,6 +75,7 @@ cdef dict KIND_OF_OP = {
     bundle.OP_STARTS: TEXTS,
     bundle.OP_ENDS: TEXTS,
     bundle.OP_PROGRAM: PROGRAMS,
+    bundle.OP_GENERAL: GENERALS,
 }
 
 cdef frozenset PARTS = frozenset({bundle.OP_CONTAINS, bundle.OP_STARTS, bundle.OP_ENDS})
@@ -100,7 +102,7 @@ cdef class Conditions:
         self._pool = Pool()
         self.positions = <uint32_t*>self._pool.take(len(conditions), sizeof(uint32_t))
         groups = _grouped(conditions, extents)
-        ranges, texts, has, programs = [], [], [], []
+        ranges, texts, has, programs, generals = [], [], [], [], []
         for (extent, kind, attribute), members in groups:
             position = self._place(members, position)
             if kind == RANGES:
@@ -109,6 +111,8 @@ cdef class Conditions:
                 has += [(extent, attribute, i) for i in members]
             elif kind == PROGRAMS:
                 programs += [(extent, attribute, i) for i in members]
+            elif kind == GENERALS:
+                generals += [(extent, attribute, i) for i in members]
             else:
                 texts.append((extent, attribute, members))
         self.width = position
@@ -118,6 +122,12 @@ cdef class Conditions:
         self.programs = <ProgramTest*>self._pool.take(len(programs), sizeof(ProgramTest))
         self.range_counts, self.text_counts = _counts(ranges), _counts(texts)
         self.has_counts, self.program_counts = _counts(has), _counts(programs)
+        self.generals = <GeneralTest*>self._pool.take(len(generals), sizeof(GeneralTest))
+        self.general_counts = _counts(generals)
+        for i, (_, _, index) in enumerate(generals):
+            self.generals[i].position = self.positions[<size_t>index]
+            self.generals[i].number = conditions[index].lo
+            self.generals[i].condition = index
         for i, (_, attribute, members) in enumerate(ranges):
             self._build_range(&self.ranges[i], conditions, attribute, members)
         for i, (_, attribute, members) in enumerate(texts):

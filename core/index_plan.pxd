@@ -18,6 +18,7 @@ cdef enum:
     C_OP_ENDS = 6
     C_OP_ANY_IN = 7
     C_OP_PROGRAM = 8
+    C_OP_GENERAL = 9
 
     CLASSES = 256
     CLASS_MISSING = 0
@@ -51,7 +52,7 @@ ctypedef struct Literal:
     uint8_t ends              # the last literal of a term, of a clause, of the formula
     uint8_t single            # strings: one literal, whose hash is `lo`
     uint32_t attribute
-    int64_t lo                # ranges
+    int64_t lo                # ranges; general conditions: number
     int64_t hi                # ranges; programs: steps
     const void* data          # TextGroup, PartTest or ov_step
 

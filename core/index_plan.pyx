@@ -217,7 +217,7 @@ cdef class IndexPlan:
         cdef const TextGroup* group
         cdef Classes found = _all_classes()
         cdef uint32_t low, high, i
-        if lone.op in (C_OP_CONSTANT, C_OP_HAS, C_OP_PROGRAM, C_OP_ANY_IN):
+        if lone.op in (C_OP_CONSTANT, C_OP_HAS, C_OP_PROGRAM, C_OP_GENERAL, C_OP_ANY_IN):
             return found
         found.words[0] &= ~<uint64_t>1  # an error is neither definitely true nor definitely false
         if lone.op == C_OP_RANGE and lone.lo > lone.hi:
@@ -257,7 +257,7 @@ cdef class IndexPlan:
         for _term in range(clause[0]):
             term = _all_classes()
             for i in range(at[0]):
-                if self.conditions[at[1 + i] >> 1].op in (C_OP_CONSTANT, C_OP_PROGRAM):
+                if self.conditions[at[1 + i] >> 1].op in (C_OP_CONSTANT, C_OP_PROGRAM, C_OP_GENERAL):
                     continue
                 if self.conditions[at[1 + i] >> 1].attribute == attribute:
                     literal = self._literal_classes(at[1 + i])
@@ -288,7 +288,7 @@ cdef class IndexPlan:
             term = 1.0
             for i in range(at[0]):
                 access = self._access_of[self.conditions[at[1 + i] >> 1].attribute]
-                if access < 0 or self.conditions[at[1 + i] >> 1].op == C_OP_PROGRAM:
+                if access < 0 or self.conditions[at[1 + i] >> 1].op in (C_OP_PROGRAM, C_OP_GENERAL):
                     term *= UNKNOWN_SHARE
                 else:
                     classes = self._literal_classes(at[1 + i])

@@ -39,6 +39,11 @@ static inline void ov_rank_lanes(const ov_lanes *ranks, size_t low, size_t span,
     *is_false = known & ~hit;
 }
 
+static inline int ov_has_lane(const ov_lanes *at, uint32_t lane) { return ((const uint64_t *)at)[lane >> 6] >> (lane & 63) & 1; }
+
+/* Into `into` also the lanes of `lanes` that `without` does not have. */
+static inline void ov_more_lanes(ov_lanes *into, const ov_lanes *lanes, const ov_lanes *without) { *into |= *lanes & ~*without; }
+
 static inline void ov_or_lanes(ov_lanes *into, const ov_lanes *lanes) { *into |= *lanes; }
 
 static inline void ov_false_lanes(const ov_lanes *is_true, const ov_lanes *known, ov_lanes *is_false) { *is_false = *known & ~*is_true; }

@@ -3,6 +3,7 @@
 cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
+from core.generals cimport Generals
 from core.index_plan cimport Access, IndexPlan, Literal
 from core.memory cimport Pool
 from core.values cimport ov_value
@@ -31,21 +32,30 @@ cdef class RuleIndex:
     cdef uint32_t* _places                 # the rules in the order of the blocks
     cdef uint32_t* _begins                 # by place: where the rule's literals begin
     cdef Literal* _literals
+    cdef bint rests                        # whether a rule of the index rests on a general condition
+    cdef uint32_t* _place_of               # by rule of the index: its place
     # Scratch of `add`.
     cdef const uint64_t** _rows
     cdef uint64_t* _marks
     cdef uint32_t* _found
 
     cdef bint holds(self, size_t rule) noexcept nogil
+    cdef bint rests_on_general(self, size_t rule) noexcept nogil
     # Join what the index finds with `count` ascending hits; returns how many there are then.
     cdef uint32_t add(
-        self, const ov_value* values, int64_t now, uint32_t* hits, uint32_t count
-    ) noexcept nogil
-    # Mark the rules of the index that hold. Scratch: `rows`, access_count; `asked`, rule_count. `marks`:
+        self, const ov_value* values, int64_t now, Generals generals, uint32_t* hits, uint32_t count
+    ) except? 0xFFFFFFFF
+    # Mark the rules of the index that hold, or may hold by the general conditions that `states` do not know.
+    # Scratch: `rows`, access_count; `asked`, rule_count. `marks`:
     # mark_words, zero before.
     cdef void search(
-        self, const ov_value* values, int64_t now, const uint64_t** rows, uint64_t* marks, uint32_t* asked
+        self, const ov_value* values, int64_t now, const uint8_t* states, const uint64_t** rows,
+        uint64_t* marks, uint32_t* asked
     ) noexcept nogil
+    # Of the rules found, those that hold, general conditions and all; returns how many.
+    cdef uint32_t settle(
+        self, const ov_value* values, int64_t now, Generals generals, uint32_t* found, uint32_t count
+    ) except? 0xFFFFFFFF
     # The marked rules, ascending; the marks are zero afterwards.
     cdef uint32_t drain(self, uint64_t* marks, uint32_t* found) noexcept nogil
 

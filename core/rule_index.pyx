@@ -15,9 +15,11 @@ cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from core.conditions cimport PartTest, TextGroup, find_literal, ov_run_program, ov_step, part_holds
+from core.generals cimport G_FALSE, G_TRUE, G_UNKNOWN, Generals
 from core.index_plan cimport (
     C_OP_ANY_IN,
     C_OP_CONSTANT,
+    C_OP_GENERAL,
     C_OP_HAS,
     C_OP_PROGRAM,
     C_OP_RANGE,
@@ -45,6 +47,10 @@ cdef enum:
     PAIRED_RULES_MIN = 16
     AHEAD = 16  # rules between asking for memory and reading it
 
+    # What `_held` says of a rule of the index: all is C, or a general condition is asked too.
+    HOLDS = 1
+    RESTS = 2
+
     # What ends with a literal.
     END_NOTHING = 0
     END_TERM = 1
@@ -63,6 +69,7 @@ cdef class RuleIndex:
         cdef size_t rules = len(document.rules)
         self._pool = Pool()
         self._held = <uint8_t*>self._pool.take(rules, 1)
+        self._place_of = <uint32_t*>self._pool.take(rules, sizeof(uint32_t))
         if rules < <size_t>INDEX_RULES_MIN:
             return
         plan = IndexPlan(document, needed)
@@ -81,7 +88,10 @@ cdef class RuleIndex:
         raise TypeError("a RuleIndex holds addresses and cannot be pickled")
 
     cdef bint holds(self, size_t rule) noexcept nogil:
-        return self._held[rule]
+        return self._held[rule] != 0
+
+    cdef bint rests_on_general(self, size_t rule) noexcept nogil:
+        return self._held[rule] == RESTS
 
     cdef _lay_out(self, list lone, list paired, IndexPlan plan):
         """Put the rules, [(first access, second access, number)] in that order, into blocks, and fill
@@ -147,7 +157,8 @@ cdef class RuleIndex:
 
     cdef void _place(self, uint32_t place, uint32_t number) noexcept:
         self._places[place] = number
-        self._held[number] = 1
+        self._place_of[number] = place
+        self._held[number] = HOLDS
 
     cdef uint32_t _place_literals(self, IndexPlan plan, uint32_t place, uint32_t begin) noexcept:
         """Write a rule's formula as a row of literals; returns where the next one begins."""
@@ -165,6 +176,9 @@ cdef class RuleIndex:
                 for i in range(count):
                     self._literals[begin] = plan.conditions[at[1 + i] >> 1]
                     self._literals[begin].negated = at[1 + i] & 1
+                    if self._literals[begin].op == C_OP_GENERAL:
+                        self.rests = True
+                        self._held[self._places[place]] = RESTS
                     begin += 1
                 at += 1 + count
                 self._literals[begin - 1].ends = END_TERM
@@ -175,11 +189,13 @@ cdef class RuleIndex:
     # Searching.
 
     cdef uint32_t add(
-        self, const ov_value* values, int64_t now, uint32_t* hits, uint32_t count
-    ) noexcept nogil:
+        self, const ov_value* values, int64_t now, Generals generals, uint32_t* hits, uint32_t count
+    ) except? 0xFFFFFFFF:
         cdef uint32_t found, at, total
-        self.search(values, now, self._rows, self._marks, self._found)
+        self.search(values, now, generals.states, self._rows, self._marks, self._found)
         found = self.drain(self._marks, self._found)
+        if self.rests:
+            found = self.settle(values, now, generals, self._found, found)
         total = at = count + found
         # Two ascending lists are joined from their ends, in the room that the hits have.
         while found > 0:
@@ -192,8 +208,35 @@ cdef class RuleIndex:
                 hits[at] = self._found[found]
         return total
 
+    cdef uint32_t settle(
+        self, const ov_value* values, int64_t now, Generals generals, uint32_t* found, uint32_t count
+    ) except? 0xFFFFFFFF:
+        cdef const Literal* literals
+        cdef const Literal* literal
+        cdef uint32_t i
+        cdef uint32_t kept = 0
+        cdef bint holds
+        for i in range(count):
+            if not self.rests_on_general(found[i]):
+                found[kept] = found[i]
+                kept += 1
+                continue
+            literals = literal = &self._literals[self._begins[self._place_of[found[i]]]]
+            holds = True
+            while holds:
+                if literal.op == C_OP_GENERAL and generals.states[literal.lo] == G_UNKNOWN:
+                    generals.ask(<uint32_t>literal.lo)
+                    holds = _formula_holds(literals, values, now, generals.states)
+                if literal.ends == END_FORMULA:
+                    break
+                literal += 1
+            found[kept] = found[i]
+            kept += holds
+        return kept
+
     cdef void search(
-        self, const ov_value* values, int64_t now, const uint64_t** rows, uint64_t* marks, uint32_t* asked
+        self, const ov_value* values, int64_t now, const uint8_t* states, const uint64_t** rows,
+        uint64_t* marks, uint32_t* asked
     ) noexcept nogil:
         cdef const Access* access
         cdef const Block* block
@@ -219,7 +262,7 @@ cdef class RuleIndex:
         for i in range(count):
             if i + AHEAD < count:
                 ov_prefetch(&self._literals[self._begins[asked[i + AHEAD]]])
-            if _formula_holds(&self._literals[self._begins[asked[i]]], values, now):
+            if _formula_holds(&self._literals[self._begins[asked[i]]], values, now, states):
                 number = self._places[asked[i]]
                 marks[number >> 6] |= <uint64_t>1 << (number & 63)
                 marks[self._summary + (number >> 12)] |= <uint64_t>1 << (number >> 6 & 63)
@@ -248,10 +291,12 @@ cdef inline uint32_t _note(uint64_t bits, uint32_t place, uint32_t* asked, uint3
     return count
 
 
-cdef bint _formula_holds(const Literal* literal, const ov_value* values, int64_t now) noexcept nogil:
+cdef bint _formula_holds(
+    const Literal* literal, const ov_value* values, int64_t now, const uint8_t* states
+) noexcept nogil:
     """Walk a formula: a literal that fails ends its term, a term that holds ends its clause."""
     while True:
-        if _literal_holds(literal, values, now):
+        if _literal_holds(literal, values, now, states):
             if literal.ends == END_NOTHING:
                 literal += 1
                 continue
@@ -267,8 +312,10 @@ cdef bint _formula_holds(const Literal* literal, const ov_value* values, int64_t
         literal += 1
 
 
-cdef inline bint _literal_holds(const Literal* literal, const ov_value* values, int64_t now) noexcept nogil:
-    """Whether a literal is 1, as the tables would have it."""
+cdef inline bint _literal_holds(
+    const Literal* literal, const ov_value* values, int64_t now, const uint8_t* states
+) noexcept nogil:
+    """Whether a literal is 1, as the tables would have it; a general one that is not known may be."""
     cdef const ov_value* value = &values[literal.attribute]
     cdef bint negated = literal.negated
     cdef int verdict
@@ -279,6 +326,9 @@ cdef inline bint _literal_holds(const Literal* literal, const ov_value* values, 
     if literal.op == C_OP_PROGRAM:
         verdict = ov_run_program(<const ov_step*>literal.data, <size_t>literal.hi, values, now)
         return verdict == (0 if negated else 1)
+    if literal.op == C_OP_GENERAL:
+        verdict = states[literal.lo]
+        return verdict == G_UNKNOWN or verdict == (G_FALSE if negated else G_TRUE)
     if value.type == OV_MISSING:
         return False
     if literal.op == C_OP_RANGE:

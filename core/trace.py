@@ -7,6 +7,7 @@ the reason, the step and the cause.
 """
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
@@ -34,6 +35,7 @@ class Answered(msgspec.Struct, frozen=True):
     refused: list[tuple[int, str, str | None, str]]  # (offer, reason, cause, step)
     scores: list[tuple[int, float]]  # (offer, score)
     bandit: tuple[str, float, bool, int] | None  # (model, action probability, taken at random, sample)
+    ranks: list[tuple[int, float, float, float]]  # (offer, relevance, similarity, rank)
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -132,6 +134,9 @@ class _Walk:
             if step == "4":
                 yield self._refused(number, reason, cause, step)
         yield from self._scores()
+        for number, relevance, similarity, rank in self.answered.ranks:
+            told = {"relevance": relevance, "similarity": similarity, "rank": rank}
+            yield "diversity", self.document.offers[number].id, "true", told
         if self.answered.bandit is not None:
             model, probability, explored, sample = self.answered.bandit
             detail = {"offer": self.answered.offer, "action_probability": probability, "sample": sample}
@@ -215,6 +220,10 @@ class _Walk:
                 parts = [self.document.models[part] for part in (model.treated, model.control) if part >= 0]
                 read = itertools.chain.from_iterable(map(model_attributes, (model, *parts)))
                 detail |= self._named(list(read))
+                names = [name for one in (model, *parts) for name in one.columns]
+                detail |= {
+                    name: None if math.isnan(x) else x for name, x in zip(names, offer.columns, strict=True)
+                }
             for rule, factor in offer.weights:
                 yield "weight", offer.id, self.seen.verdicts[rule], {"factor": factor, **self._values(rule)}
             yield "score", offer.id, "true", detail

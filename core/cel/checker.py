@@ -1,21 +1,29 @@
-"""Syntax tree to typed expression, against the declared attributes. What is not supported is refused by its
-name."""
+"""Syntax tree to typed expression, against the declared attributes.
 
-from dataclasses import dataclass, field
+What the tables cannot hold becomes a part of the general evaluator, the smallest bool around it; what
+that does not support either is refused by its name.
+"""
+
 from typing import Final
 
 from core.bundle import BOOL, FLOAT, INT, STRING, STRINGS, TIMESTAMP
 from core.cel import ast, literals
+from core.cel.environment import Environment, ExpressionFault
 from core.cel.folding import ARITHMETIC, COMPARABLE, COMPARISONS, fold
+from core.cel.general import kinds
+from core.cel.general.checking import check_general
+from core.cel.general.comprehensions import ONE_VARIABLE, TWO_VARIABLES
+from core.cel.lowering import too_large
 from core.cel.typed import (
     DURATION,
     NUMBERS,
     TYPE_NAMES,
+    UNKNOWN,
     Binary,
     Conditional,
     Constant,
-    Failure,
     Has,
+    InGeneral,
     InList,
     InSegment,
     Logic,
@@ -27,7 +35,7 @@ from core.cel.typed import (
     Typed,
 )
 
-MACROS: Final = frozenset({"all", "exists", "exists_one", "existsOne", "map", "filter"})
+MACROS: Final = frozenset({*ONE_VARIABLE, *TWO_VARIABLES, "bind"})
 STRING_TESTS: Final = frozenset({"contains", "startsWith", "endsWith"})
 SUPPORTED: Final = "has, size, duration, timestamp, contains, startsWith or endsWith"
 REFUSED: Final[dict[type, str]] = {
@@ -36,29 +44,6 @@ REFUSED: Final[dict[type, str]] = {
     ast.Index: "an index `[...]`",
 }
 LITERAL_TYPES: Final = {"bool": BOOL, "int": INT, "float": FLOAT, "string": STRING}
-
-
-@dataclass(slots=True, frozen=True)
-class ExpressionFault:
-    """What is wrong at a line and column (from 1) of an expression."""
-
-    line: int
-    column: int
-    expected: str
-    got: str
-
-
-@dataclass(slots=True)
-class Environment:
-    """The names an expression may use: attributes by full name ("profile.age") with index and type, and
-    segments.
-
-    A catalogue has none without a dot; whoever evaluates an expression on its own may bind such names too.
-    None stands for what is declared but faulty itself: to name it is no second fault.
-    """
-
-    attributes: dict[str, tuple[int, int] | None]
-    segments: dict[str, Typed | None] = field(default_factory=dict)
 
 
 def check(root: ast.Node, environment: Environment) -> tuple[Typed | None, list[ExpressionFault]]:
@@ -72,6 +57,8 @@ def check_value(root: ast.Node, environment: Environment) -> tuple[Typed | None,
     """As `check`, for an expression of any type."""
     checker = _Checker(environment)
     typed = checker.value(root)
+    if checker.faults:
+        typed = checker.general(root, 0)
     return (None if checker.faults else typed), checker.faults
 
 
@@ -123,10 +110,37 @@ class _Checker:
         return None
 
     def boolean(self, node: ast.Node, what: str) -> Typed | None:
+        before = len(self.faults)
         typed = self.value(node)
         if typed is not None and typed.type != BOOL:
             return self.refuse(node, f"bool for {what}", TYPE_NAMES[typed.type])
-        return typed
+        large = too_large(typed) if isinstance(typed, Binary | InList) else None
+        if large is not None:
+            self.refuse(node, large.expected, large.got)
+        # The operands of logic are bools, which were tried one by one.
+        if len(self.faults) == before or isinstance(node, ast.Logic) or _is_negation(node):
+            return typed
+        found = self.general(node, before)
+        if found is None or not isinstance(node, ast.Conditional):
+            if found is not None and found.type != BOOL:
+                return self.refuse(node, f"bool for {what}", TYPE_NAMES[found.type])
+            return found
+        condition = self.boolean(node.condition, "the condition of `?:`")
+        yes, no = (self.boolean(result, what) for result in (node.yes, node.no))
+        if condition is None or yes is None or no is None:
+            return None
+        return Conditional(BOOL, condition, yes, no)
+
+    def general(self, node: ast.Node, before: int) -> Typed | None:
+        """The part as the general evaluator runs it, in place of the faults from `before` on; else its faults
+        in their place."""
+        why = self.faults[before].got
+        general, kind, faults = check_general(node, self.environment, why)
+        self.faults[before:] = faults
+        if general is None:
+            return None
+        is_bool = kind in (kinds.BOOL, kinds.DYN)
+        return InGeneral(BOOL if is_bool else UNKNOWN, general, node.line, node.column)
 
     def value(self, node: ast.Node) -> Typed | None:
         match node:
@@ -261,7 +275,9 @@ class _Checker:
     def in_list(self, node: ast.Binary, written: ast.ListLiteral) -> Typed | None:
         if not 0 < len(written.items) <= ast.LIST_LENGTH_MAX:
             return self.refuse(
-                written, f"a list of 1 to {ast.LIST_LENGTH_MAX} values", f"{len(written.items)} values"
+                written,
+                f"a list of 1 to {ast.LIST_LENGTH_MAX} values",
+                f"a list of {len(written.items)} values",
             )
         operand = self.value(node.left)
         items: list[Constant] = []
@@ -270,7 +286,7 @@ class _Checker:
             if typed is None:
                 continue
             if not isinstance(typed, Constant):
-                self.refuse(item, "a literal in the list after `in`", "an expression")
+                self.refuse(item, "a literal in the list after `in`", "an expression in a list")
             elif operand is not None and not comparable(operand.type, typed.type):
                 self.refuse(item, f"{TYPE_NAMES[operand.type]} in the list", TYPE_NAMES[typed.type])
             else:
@@ -323,7 +339,7 @@ class _Checker:
 
     def moment(self, name: str, argument: ast.Node) -> Typed | None:
         if not isinstance(argument, ast.Literal) or argument.kind != "string":
-            return self.refuse(argument, f"a string literal for `{name}`", "an expression")
+            return self.refuse(argument, f"a string literal for `{name}`", f"`{name}()` of an expression")
         text = str(argument.value)
         try:
             if name == "duration":
@@ -333,9 +349,10 @@ class _Checker:
             return self.refuse(argument, str(error), f'"{text[:64]}"')
 
 
+def _is_negation(node: ast.Node) -> bool:
+    return isinstance(node, ast.Unary) and node.operator == "!"
+
+
 def comparable(left: int, right: int) -> bool:
     """Say whether values of the two types compare: the same type, or two numbers."""
     return (left == right and left in COMPARABLE) or (left in NUMBERS and right in NUMBERS)
-
-
-__all__ = ["Environment", "ExpressionFault", "Failure", "check", "check_value", "comparable", "references"]

@@ -1,5 +1,4 @@
-"""Typed expression to formula: which tests the tables hold, and which become programs of the general
-evaluator."""
+"""Typed expression to formula: which tests the tables hold, and which become programs beside them."""
 
 from typing import Final
 
@@ -16,6 +15,7 @@ from core.cel.typed import (
     Constant,
     Failure,
     Has,
+    InGeneral,
     InList,
     InSegment,
     Logic,
@@ -87,6 +87,8 @@ class Lowering:
                 return Leaf(Test(bundle.OP_RANGE, attribute, 1, 1), negated)
             case Has(attribute=attribute):
                 return Leaf(Test(bundle.OP_HAS, attribute), negated)
+            case InGeneral(general=general):
+                return Leaf(Test(bundle.OP_GENERAL, general=general), negated)
             case InSegment(expression=expression):
                 return share(self._formula(expression, False), negated)
             case Not(operand=operand):
@@ -190,6 +192,35 @@ def _emit(node: Typed, steps: list[tuple[int, int | float | str | bool]]) -> int
         case _:
             raise AssertionError(node)
     return max(depths, default=1)
+
+
+def too_large(node: Typed) -> ExpressionError | None:
+    """Why the tables do not hold a strict test, though each part of it would do."""
+    for operand in node.operands:
+        if operand.type == BOOL and isinstance(operand, Binary | InList):
+            found = too_large(operand)
+            if found is not None:
+                return found
+    count = alternatives(node)
+    if count > LIFTED_MAX:
+        return ExpressionError(
+            expected=f"ternaries in one comparison that make at most {LIFTED_MAX} of it",
+            got=f"{count} comparisons of one",
+        )
+    depth = _stack_depth(node)
+    if depth > bundle.PROGRAM_STACK_MAX:
+        return ExpressionError(
+            expected=f"arithmetic that holds at most {bundle.PROGRAM_STACK_MAX} values at once",
+            got=f"arithmetic that holds {depth} values at once",
+        )
+    return None
+
+
+def _stack_depth(node: Typed) -> int:
+    """Values that a program holds at once; of a ternary, its results' more."""
+    if isinstance(node, Conditional):
+        return max(_stack_depth(node.yes), _stack_depth(node.no))
+    return max((at + _stack_depth(operand) for at, operand in enumerate(node.operands)), default=1)
 
 
 def alternatives(node: Typed) -> int:

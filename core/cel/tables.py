@@ -8,11 +8,15 @@ bundle, and -1 - n is node n.
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+import msgspec
+
 from core import bundle
 from core.bundle import NODE_AND, NODE_OR
 
 TRUE: Final = 0  # the literals of condition 0, which is always there
 FALSE: Final = 1
+_encoder: Final = msgspec.msgpack.Encoder()
+
 #: A pair of refs: definitely true, definitely false. An error is neither.
 Planes = tuple[int, int]
 
@@ -27,6 +31,7 @@ class Test(NamedTuple):
     high: int = 0
     strings: tuple[str, ...] = ()
     program: tuple[tuple[int, int | float | str | bool], ...] = ()
+    general: bundle.General | None = None
 
     def order(self) -> tuple[object, ...]:
         program = tuple((code, _exact(argument)) for code, argument in self.program)
@@ -38,6 +43,7 @@ class Test(NamedTuple):
             self.high,
             self.strings,
             program,
+            b"" if self.general is None else _encoder.encode(self.general),
         )
 
 
@@ -116,10 +122,9 @@ class TableBuilder:
         levels: dict[int, int] = {}
         for group in (hot_nodes, cold_nodes):
             self._place(group, final, levels, 2 * len(conditions), nodes)
-        tables = bundle.Tables(
-            [_condition(self._tests[index]) for index in conditions], nodes, len(hot_nodes)
-        )
-        return tables, final
+        generals: list[bundle.General] = []
+        laid_out = [_condition(self._tests[index], generals) for index in conditions]
+        return bundle.Tables(laid_out, nodes, len(hot_nodes), generals), final
 
     def _reachable(self, refs: Iterable[int]) -> set[int]:
         found: set[int] = set()
@@ -163,7 +168,11 @@ class TableBuilder:
                 nodes.append(bundle.Node(op, inputs))
 
 
-def _condition(test: Test) -> bundle.Condition:
+def _condition(test: Test, generals: list[bundle.General]) -> bundle.Condition:
+    """The condition of a test; what the general evaluator runs is appended to `generals`."""
+    if test.general is not None:
+        generals.append(test.general)
+        return bundle.Condition(test.op, lo=len(generals) - 1)
     return bundle.Condition(
         test.op, test.attribute, test.low, test.high, list(test.strings), list(test.program)
     )

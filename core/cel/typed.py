@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from core.bundle import BOOL, FLOAT, INT, STRING, STRINGS, TIMESTAMP
+from core.bundle import BOOL, FLOAT, INT, STRING, STRINGS, TIMESTAMP, General, general_attributes
 
 DURATION: Final = 7
+#: Of a general expression that is no bool.
+UNKNOWN: Final = 0
 TYPE_NAMES: Final[dict[int, str]] = {
     BOOL: "bool",
     INT: "int",
@@ -20,6 +22,7 @@ TYPE_NAMES: Final[dict[int, str]] = {
     TIMESTAMP: "timestamp",
     STRINGS: "strings",
     DURATION: "duration",
+    UNKNOWN: "another value",
 }
 NUMBERS: Final = frozenset({INT, FLOAT})
 
@@ -149,9 +152,38 @@ class Size(Typed):
         return (self.operand,)
 
 
+@dataclass(slots=True, frozen=True, eq=False)
+class InGeneral(Typed):
+    """A part that the general evaluator runs, and where it begins in the text (line and column from 1). Its
+    type is BOOL, or UNKNOWN."""
+
+    general: General
+    line: int
+    column: int
+
+
 def attributes_of(root: Typed) -> list[int]:
     """The attributes that an expression looks at, its segments' too, ascending."""
-    return sorted({node.attribute for node in walk(root) if isinstance(node, Read | Has)})
+    found: set[int] = set()
+    for node in walk(root):
+        if isinstance(node, Read | Has):
+            found.add(node.attribute)
+        elif isinstance(node, InGeneral):
+            found |= general_attributes(node.general)
+    return sorted(found)
+
+
+def own_generals(root: Typed) -> list[InGeneral]:
+    """The parts that the general evaluator runs, but for those of segments, in the order of the text."""
+    found: list[InGeneral] = []
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, InGeneral):
+            found.append(node)
+        elif not isinstance(node, InSegment):
+            stack.extend(node.operands)
+    return sorted(found, key=lambda node: (node.line, node.column))
 
 
 def walk(root: Typed) -> Iterator[Typed]:

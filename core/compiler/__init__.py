@@ -4,7 +4,8 @@ docs/decisions/0004-bundle-and-tables.md says what the tables are.
 
 It goes in one pass: names and owners, events, attributes with their slots, expressions, then everything
 that refers to them, and last what an edge may see. A part that meets a fault notes it and goes on with
-something harmless in its place; nothing leaves unless there were none.
+something harmless in its place; nothing leaves unless there were none. What the reader could not read has a
+stand-in (`core.authoring.unknown`): a fault says what it rests on, and is none if that is a stand-in.
 """
 
 import msgspec
@@ -18,9 +19,11 @@ from core.compiler.content import check_purposes, compile_blocks, compile_placem
 from core.compiler.edge import check_edges
 from core.compiler.experiments import compile_experiments, compile_holdouts
 from core.compiler.expressions import Rules, compile_expressions
+from core.compiler.generals import GeneralPart
 from core.compiler.governance import check_governance
 from core.compiler.layout import PURPOSE_FINGERPRINT, Layout, Slots
 from core.compiler.models import compile_models
+from core.compiler.offer_columns import OfferColumns, fill_columns
 from core.compiler.offers import (
     compile_caps,
     compile_guards,
@@ -33,16 +36,19 @@ from core.compiler.taxonomy import Taxonomy, compile_taxonomy
 from core.compiler.work import SINGULAR, Work
 from core.hashing import xxh64
 
-__all__ = ["Layout", "compile_catalogue"]
+__all__ = ["GeneralPart", "Layout", "compile_catalogue"]
 
 
-def compile_catalogue(catalogue: Catalogue, layout: Layout) -> tuple[bytes, Layout]:
+def compile_catalogue(
+    catalogue: Catalogue, layout: Layout, generals: list[GeneralPart] | None = None
+) -> tuple[bytes, Layout]:
     """Compile a catalogue to a bundle's content.
 
     Parameters
     ----------
     catalogue : what people authored
     layout : every slot given out so far; empty for the first catalogue
+    generals : OUT, appended to: the parts of expressions that run in the general evaluator
 
     Returns
     -------
@@ -54,7 +60,7 @@ def compile_catalogue(catalogue: Catalogue, layout: Layout) -> tuple[bytes, Layo
         With all faults of the catalogue.
     """
     if catalogue.unread:
-        raise CatalogueError(catalogue.faults)
+        raise CatalogueError(catalogue.faults, len(catalogue.faults) + catalogue.unlisted)
     work = Work(catalogue)
     check_governance(work)
     check_purposes(work)
@@ -64,10 +70,11 @@ def compile_catalogue(catalogue: Catalogue, layout: Layout) -> tuple[bytes, Layo
     purposes = _purposes(work, slots)
     rules = compile_expressions(work, attributes)
     document = _document(work, attributes, taxonomy, rules, purposes, slots.finish())
-    if not work.faults.count:
-        check_edges(work, attributes, rules, document)
+    check_edges(work, attributes, rules, document)
     if work.faults.count:
         work.faults.raise_all()
+    if generals is not None:
+        generals += rules.generals
     content = bundle.encode_bundle(document)
     if len(content) > bundle.BUNDLE_BYTES_MAX:
         work.faults.add(
@@ -86,6 +93,8 @@ def _document(
     layout: Layout,
 ) -> bundle.BundleDocument:
     treatments = compile_treatments(work)
+    columns = OfferColumns()
+    models = compile_models(work, attributes, columns)
     return bundle.BundleDocument(
         attributes=attributes.items,
         tables=rules.tables,
@@ -93,13 +102,13 @@ def _document(
         purposes=purposes,
         placements=place_treatments(work, compile_placements(work), treatments),
         treatments=treatments,
-        offers=compile_offers(work, rules),
+        offers=fill_columns(work, compile_offers(work, rules), columns, models),
         blocks=compile_blocks(work, attributes),
         guards=compile_guards(work, rules),
         caps=compile_caps(work, rules),
         experiments=compile_experiments(work, rules),
         holdouts=compile_holdouts(work),
-        models=compile_models(work, attributes),
+        models=models,
         folds=attributes.folds,
         aliases=taxonomy.aliases,
         taxonomy=sorted(taxonomy.names),

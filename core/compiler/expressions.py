@@ -7,13 +7,15 @@ from core import bundle
 from core.authoring import Path
 from core.authoring.types import Journey, Segment
 from core.cel import ast
-from core.cel.checker import Environment, ExpressionFault, check, references
+from core.cel.checker import check, references
+from core.cel.environment import Environment, ExpressionFault
 from core.cel.lowering import Lowering
 from core.cel.parser import parse
 from core.cel.tables import FALSE, TRUE, Planes, TableBuilder
 from core.cel.typed import Typed, attributes_of
 from core.compiler.attributes import Attributes
-from core.compiler.work import Work
+from core.compiler.generals import GeneralPart, GeneralParts
+from core.compiler.work import OpenNames, Work
 from core.errors import ExpressionError
 
 #: Which planes of a rule decide; the other one only explains.
@@ -44,6 +46,7 @@ class Rules:
     paths: list[Path]
     tables: bundle.Tables
     attribute_names: list[str]
+    generals: list[GeneralPart]
 
 
 class Expressions:
@@ -52,11 +55,14 @@ class Expressions:
     def __init__(self, work: Work, attributes: Attributes) -> None:
         self._work = work
         self._attribute_names = [item.name for item in attributes.items]
-        names: dict[str, tuple[int, int] | None] = dict.fromkeys(attributes.malformed)
-        names.update({item.name: (at, item.type) for at, item in enumerate(attributes.items)})
-        self._environment = Environment(names)
+        names: dict[str, tuple[int, int] | None] = {
+            item.name: (at, item.type) for at, item in enumerate(attributes.items)
+        }
+        names.update(dict.fromkeys(attributes.malformed))
+        self._environment = Environment(OpenNames(names) if work.unnamed["attributes"] else names)
         self._builder = TableBuilder()
         self._lowering = Lowering(self._builder)
+        self._generals = GeneralParts(work)
         self._parsed: dict[str, ast.Node | ExpressionFault] = {}
         self._checked: dict[str, tuple[Typed | None, list[ExpressionFault]]] = {}
         self._rules: dict[str, _Named] = {}
@@ -65,6 +71,8 @@ class Expressions:
         """Compile one expression under a rule's id."""
         typed, faults = self._check(text)
         self._add_typed(rule, path, text, hot, typed, faults)
+        if typed is not None:
+            self._generals.add(path, typed, _named_by(self._parse(text)), decides=hot != COLD)
 
     def add_constant(self, rule: str, path: Path) -> None:
         """A rule that always holds, where the catalogue says nothing."""
@@ -72,12 +80,17 @@ class Expressions:
 
     def add_segments(self) -> None:
         """Compile the segments, those first that others name."""
-        malformed = self._work.catalogue.malformed.get("segments", ())
-        self._environment.segments = dict.fromkeys((*malformed, *self._work.objects["segments"]))
+        segments = dict.fromkeys(self._work.objects["segments"])
+        self._environment.segments = OpenNames(segments) if self._work.unnamed["segments"] else segments
         for segment in _in_order(self._work, self._parse):
             path = (*self._work.paths["segments"][segment.id], "when")
             typed, faults = self._check(segment.when)
             self._environment.segments[segment.id] = typed
+            tree = self._parse(segment.when)
+            if isinstance(tree, ast.Node):
+                self._environment.segment_trees[segment.id] = tree
+            if typed is not None:
+                self._generals.add_segment(segment.id, path, typed, _named_by(tree))
             self._add_typed(f"segment:{segment.id}", path, segment.when, MATCHES, typed, faults)
 
     def _add_typed(
@@ -135,7 +148,7 @@ class Expressions:
         ]
         paths = [self._rules[name].path for name in names]
         index = {name: at for at, name in enumerate(names)}
-        return Rules(items, index, paths, tables, self._attribute_names)
+        return Rules(items, index, paths, tables, self._attribute_names, self._generals.finish())
 
 
 def compile_expressions(work: Work, attributes: Attributes) -> Rules:

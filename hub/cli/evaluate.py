@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from core.cel.checker import Environment, check_value
+from core.cel.checker import check_value
+from core.cel.environment import Environment
 from core.cel.general.compiling import compile_expression
 from core.cel.general.names import Scope
 from core.cel.general.values import Timestamp, Value, type_name

@@ -7,6 +7,7 @@ from typing import Final
 
 from core.authoring import CatalogueError, Fault
 from core.authoring.types import ARTIFACT_PATTERN
+from core.compiler import GeneralPart
 from core.decide import Engine
 from hub.checks import CATALOGUE_CHECKS
 from hub.cli.arguments import json_option
@@ -18,6 +19,7 @@ from hub.decisioning.compiling import compile_files
 SUFFIXES: Final = (".yaml", ".yml")
 FILES_MAX: Final = 1_000
 FAULTS_SHOWN_MAX: Final = 200
+GENERALS_SHOWN_MAX: Final = 50
 
 
 def add(commands: Commands) -> None:
@@ -50,9 +52,11 @@ def validate(arguments: argparse.Namespace, output: Output) -> int:
         "files": len(files),
         "content_hash": compiled.content_hash,
         "content_bytes": len(compiled.content),
+        "generals": [part._asdict() for part in compiled.generals],
     }
     size = f"{len(compiled.content)} bytes compiled"
-    output.show(document, [f"{arguments.folder}: no faults in {len(files)} files, {size}"])
+    lines = [f"{arguments.folder}: no faults in {len(files)} files, {size}"]
+    output.show(document, [*lines, *general_lines(arguments.folder, compiled.generals)])
     return DONE
 
 
@@ -74,6 +78,18 @@ def read_files(folder: Path) -> dict[str, str]:
         return {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in paths}
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{folder}: expected readable UTF-8 files, got {error}") from error
+
+
+def general_lines(folder: Path, parts: list[GeneralPart]) -> list[str]:
+    """One line for each part that the decision tables cannot hold."""
+    lines = []
+    for part in parts[:GENERALS_SHOWN_MAX]:
+        when = "in decisions" if part.decides else "off the decision path"
+        place = f"{folder / part.file}:{part.line}:{part.column}"
+        lines.append(f"{place}: {part.path}: {part.part} runs in the general evaluator, {when}")
+    if len(parts) > len(lines):
+        lines.append(f"and {len(parts) - len(lines)} more that run in the general evaluator")
+    return lines
 
 
 def show_faults(folder: Path, faults: list[Fault], count: int, output: Output) -> int:

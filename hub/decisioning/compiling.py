@@ -10,7 +10,7 @@ import msgspec
 
 from core.authoring import Catalogue, CatalogueError, Faults
 from core.bundle import content_hash
-from core.compiler import compile_catalogue
+from core.compiler import GeneralPart, compile_catalogue
 from hub.decisioning.authoring import read_catalogue
 
 #: Notes faults of a catalogue by path (`Faults.add`), or by line and column within a text
@@ -26,19 +26,21 @@ class Compiled(msgspec.Struct, frozen=True):
     content: bytes
     content_hash: str
     layout: Layout
+    generals: list[GeneralPart] = []
 
 
 def compile_files(files: Mapping[str, str], layout: Layout, checks: Sequence[Check]) -> Compiled:
     """Read, check and compile. Raises CatalogueError with the faults of all."""
     catalogue = read_catalogue(files)
-    faults = Faults(catalogue.places, [])
+    faults = Faults(catalogue.places, [], catalogue.unknown)
     if not catalogue.unread:
         for check in checks:
             check(catalogue, faults)
+    generals: list[GeneralPart] = []
     try:
-        content, layout = compile_catalogue(catalogue, layout)
+        content, layout = compile_catalogue(catalogue, layout, generals)
     except CatalogueError as error:
         raise CatalogueError(error.faults + faults.found, error.count + faults.count) from None
     if faults.count:
         faults.raise_all()
-    return Compiled(catalogue, content, content_hash(content), layout)
+    return Compiled(catalogue, content, content_hash(content), layout, generals)

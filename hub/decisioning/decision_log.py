@@ -95,6 +95,8 @@ def _named_placement(values: list[Any]) -> dict[str, Any]:
     if row["bandit"] is not None:
         names = ("model", "action_probability", "explored", "sample")
         row["bandit"] = dict(zip(names, row["bandit"], strict=True))
+    if row["diversity"] is not None:
+        row["diversity"] = dict(zip(("relevance", "similarity", "rank"), row["diversity"], strict=True))
     names = ("offer", "reason", "cause", "step")
     row["refused"] = [dict(zip(names, refused, strict=True)) for refused in row["refused"]]
     return row

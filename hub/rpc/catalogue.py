@@ -12,6 +12,7 @@ from onevoice.v1 import catalogue_pb2, catalogue_pb2_grpc
 
 #: Faults beyond this are not sent; the first ones say what to do.
 FAULTS_MAX: Final = 1_000
+GENERALS_MAX: Final = 1_000
 PATH_PATTERN: Final = re.compile(r"(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9_./ -]{0,199}")
 REVISION_MAX: Final = 2**63 - 1
 HASH_PATTERN: Final = re.compile(r"[0-9a-f]{64}")
@@ -32,7 +33,11 @@ class Catalogue(catalogue_pb2_grpc.CatalogueServicer):
         except CatalogueError as error:
             return catalogue_pb2.ValidateResponse(faults=_faults(error.faults))
         return catalogue_pb2.ValidateResponse(
-            content_hash=compiled.content_hash, content_bytes=len(compiled.content)
+            content_hash=compiled.content_hash,
+            content_bytes=len(compiled.content),
+            generals=[
+                catalogue_pb2.GeneralPart(**part._asdict()) for part in compiled.generals[:GENERALS_MAX]
+            ],
         )
 
     async def Publish(

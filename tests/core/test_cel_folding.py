@@ -5,7 +5,8 @@ import math
 import pytest
 
 from core.bundle import BOOL, FLOAT
-from core.cel.checker import Environment, check
+from core.cel.checker import check
+from core.cel.environment import Environment
 from core.cel.parser import parse
 from core.cel.typed import Binary, Constant, Failure
 

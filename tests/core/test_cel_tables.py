@@ -15,7 +15,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from core import bundle
-from core.cel.checker import Environment, check
+from core.cel.checker import check
+from core.cel.environment import Environment
 from core.cel.lowering import Lowering
 from core.cel.parser import parse
 from core.cel.tables import TableBuilder

@@ -1,4 +1,4 @@
-"""The supported part of CEL as a tree: recursive descent over the grammar of the language definition.
+"""CEL as a tree: recursive descent over the grammar of the language definition, but for protocol-buffer messages.
 
 A node is a tuple whose first item names it:
 
@@ -14,6 +14,13 @@ A node is a tuple whose first item names it:
     ("in", x, y)                   y is a ("list", items) or a strings attribute
     ("size", x)
     ("contains" "startsWith" "endsWith", x, y)
+    ("name", name)                 a macro's variable, or a type
+    ("uint", value)  ("bytes", value)  ("null",)
+    ("list", items)  ("map", [(key, value), ...])
+    ("index", x, i)  ("field", x, name)  ("has field", x, name)
+    ("call", function, [arguments, a target first])
+    ("macro", name, x, [variables], [other arguments])
+    ("bind", variable, value, body)
 """
 
 import re
@@ -28,19 +35,25 @@ _TOKEN: Final = re.compile(
     r"""
     (?P<space>\s+|//[^\n]*)
   | (?P<float>(\d+\.\d+([eE][+-]?\d+)?)|(\d+[eE][+-]?\d+)|(\.\d+([eE][+-]?\d+)?))
+  | (?P<uint>(0[xX][0-9a-fA-F]+|\d+)[uU])
   | (?P<int>0[xX][0-9a-fA-F]+|\d+)
+  | (?P<bytes>[bB]("(\\.|[^"\\\n])*"|'(\\.|[^'\\\n])*'))
   | (?P<string>[rR]?(\"\"\"[\s\S]*?\"\"\"|'''[\s\S]*?'''|"(\\.|[^"\\\n])*"|'(\\.|[^'\\\n])*'))
-  | (?P<name>[A-Za-z_][A-Za-z0-9_]*)
-  | (?P<sign>&&|\|\||==|!=|<=|>=|[-+*/%!<>?:.,()\[\]])
+  | (?P<name>[A-Za-z_][A-Za-z0-9_]*|`[^`\n]+`)
+  | (?P<sign>&&|\|\||==|!=|<=|>=|[-+*/%!<>?:.,()\[\]{}])
     """,
     re.VERBOSE,
 )
-_KINDS: Final = ("space", "float", "int", "string", "name", "sign")
+_KINDS: Final = ("space", "float", "uint", "int", "bytes", "string", "name", "sign")
 _ESCAPES: Final = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _ESCAPE: Final = re.compile(
     r"\\(x[0-9a-fA-F]{2}|X[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-3][0-7]{2}|.)", re.DOTALL
 )
 _RELATIONS: Final = ("==", "!=", "<", "<=", ">", ">=", "in")
+_MACROS: Final = (
+    *("all", "exists", "exists_one", "existsOne", "filter", "map"),
+    *("transformList", "transformMap", "transformMapEntry"),
+)
 _STRING_TESTS: Final = ("contains", "startsWith", "endsWith")
 INT_MIN: Final = -(2**63)
 
@@ -134,8 +147,12 @@ class _Parser:
 
     def member(self) -> Node:
         node = self.primary()
-        while self.take("."):
-            name = self.expect("name")
+        while sign := self.take(".", "["):
+            if sign == "[":
+                node = ("index", _named(node), self.expression())
+                self.expect("sign", "]")
+                continue
+            name = self.expect("name").strip("`")
             if self.take("("):
                 node = self.method(name, node)
             elif node[0] == "name":
@@ -143,20 +160,22 @@ class _Parser:
             elif node[0] == "read":
                 node = ("read", node[1], f"{node[2]}.{name}")
             else:
-                raise ExpressionError(f"a field of {node[0]} is not supported")
-        if node[0] == "name":
-            if node[1] != "now":
-                raise ExpressionError(f"unknown name {node[1]}")
-            return ("now",)
-        return node
+                node = ("field", node, name)
+        return _named(node)
 
     def method(self, name: str, target: Node) -> Node:
         arguments = self.arguments()
+        if name == "bind" and target == ("name", "cel"):
+            (_, variable), value, body = arguments
+            return ("bind", variable, value, body)
+        target = _named(target)
         if name == "size" and not arguments:
             return ("size", target)
         if name in _STRING_TESTS and len(arguments) == 1:
             return (name, target, arguments[0])
-        raise ExpressionError(f"{name}() is not supported")
+        if name in _MACROS and len(arguments) > 1:
+            return _macro(name, target, arguments)
+        return ("call", name, [target, *arguments])
 
     def primary(self) -> Node:
         if self.take("("):
@@ -165,6 +184,8 @@ class _Parser:
             return node
         if self.take("["):
             return ("list", self.items("]"))
+        if self.take("{"):
+            return ("map", self.entries())
         kind, text = self.tokens[self.position]
         self.position += 1
         if kind == "int":
@@ -172,6 +193,12 @@ class _Parser:
             return ("literal", int(text, 16 if text[:2].lower() == "0x" else 10))
         if kind == "float":
             return ("literal", float(text))
+        if kind == "uint":
+            return ("uint", int(text[:-1], 16 if text[:2].lower() == "0x" else 10))
+        if kind == "bytes":
+            return ("bytes", _bytes(text[2:-1]))
+        if kind == "name" and text == "null":
+            return ("null",)
         if kind == "string":
             return ("literal", _string(text))
         if kind == "name" and text in ("true", "false"):
@@ -182,18 +209,32 @@ class _Parser:
 
     def call(self, name: str) -> Node:
         arguments = self.arguments()
-        if len(arguments) != 1:
-            raise ExpressionError(f"{name} with {len(arguments)} arguments is not supported")
-        (argument,) = arguments
-        if name == "has" and argument[0] == "read":
-            return ("has", argument[1], argument[2])
-        if name == "size":
-            return ("size", argument)
-        if name == "duration" and argument[0] == "literal":
-            return ("duration", duration_ms(argument[1]))
-        if name == "timestamp" and argument[0] == "literal":
-            return ("timestamp", timestamp_ms(argument[1]))
-        raise ExpressionError(f"{name}() is not supported")
+        if name == "has" and len(arguments) == 1:
+            (argument,) = arguments
+            if argument[0] == "field":
+                return ("has field", argument[1], argument[2])
+            if argument[0] == "read":
+                return ("has", argument[1], argument[2])
+            raise ExpressionError("has() of something else")
+        if len(arguments) == 1 and arguments[0][0] == "literal" and type(arguments[0][1]) is str:
+            if name == "duration":
+                return ("duration", duration_ms(arguments[0][1]))
+            if name == "timestamp":
+                return ("timestamp", timestamp_ms(arguments[0][1]))
+        if name == "size" and len(arguments) == 1:
+            return ("size", arguments[0])
+        return ("call", name, arguments)
+
+    def entries(self) -> list[tuple[Node, Node]]:
+        entries = []
+        while not self.take("}"):
+            key = self.expression()
+            self.expect("sign", ":")
+            entries.append((key, self.expression()))
+            if not self.take(","):
+                self.expect("sign", "}")
+                break
+        return entries
 
     def arguments(self) -> list[Node]:
         return self.items(")")
@@ -208,6 +249,23 @@ class _Parser:
         return items
 
 
+def _named(node: Node) -> Node:
+    """`now`, where it is not the beginning of something longer."""
+    return ("now",) if node == ("name", "now") else node
+
+
+def _macro(name: str, target: Node, arguments: list[Node]) -> Node:
+    """Two variables in `transform...`, and in the others where there are three arguments; never in `map`."""
+    two = name.startswith("transform") or (len(arguments) == 3 and name != "map")
+    least = 2 if two else 1
+    variables = []
+    for argument in arguments[:least]:
+        if argument[0] not in ("name", "now"):
+            raise ExpressionError("a macro's variable is a name")
+        variables.append(argument[1] if argument[0] == "name" else "now")
+    return ("macro", name, target, variables, arguments[least:])
+
+
 def _negated(node: Node) -> Node:
     if node[0] == "literal" and type(node[1]) in (int, float):
         return ("literal", -node[1])
@@ -220,6 +278,17 @@ def _string(text: str) -> str:
     quotes = 3 if text[:3] in ('"""', "'''") else 1
     body = text[quotes:-quotes]
     return body if raw else _ESCAPE.sub(_unescaped, body)
+
+
+def _bytes(body: str) -> bytes:
+    """Characters are UTF-8, escapes are bytes."""
+    parts = _ESCAPE.split(body)
+    escapes = iter(_ESCAPE.finditer(body))
+    found = [
+        _unescaped(next(escapes)).encode("latin-1") if at % 2 else part.encode()
+        for at, part in enumerate(parts)
+    ]
+    return b"".join(found)
 
 
 def _unescaped(match: re.Match[str]) -> str:

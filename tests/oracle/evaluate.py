@@ -2,49 +2,47 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
+from tests.oracle import general
 from tests.oracle.cel import Node
+from tests.oracle.values import INT_MAX, INT_MIN, Duration, Environment, Error, Timestamp, Uint, Value, Within
 
-INT_MIN: Final = -(2**63)
-INT_MAX: Final = 2**63 - 1
-
-
-@dataclass(frozen=True)
-class Error:
-    """CEL's error as a value, with what caused it."""
-
-    why: str
-
-
-@dataclass(frozen=True, order=True)
-class Timestamp:
-    ms: int
-
-
-@dataclass(frozen=True, order=True)
-class Duration:
-    ms: int
-
-
-Value = bool | int | float | str | Timestamp | Duration | list[str] | Error
-
-
-class Environment(Protocol):
-    """What an expression can see."""
-
-    now_ms: int
-
-    def read(self, scope: str, name: str) -> Value: ...
-
-    def has(self, scope: str, name: str) -> bool: ...
+__all__ = ["INT_MAX", "INT_MIN", "Duration", "Environment", "Error", "Timestamp", "Value", "evaluate"]
 
 
 def evaluate(node: Node, environment: Environment) -> Value:
     """The value of an expression, or the Error it comes to."""
     kind, *parts = node
     match kind:
+        case "name" | "now" | "read" | "has" if (names := _locals(environment)) and _root(node) in names:
+            return general.local(node, names)
+        case "uint":
+            return Uint(parts[0])
+        case "bytes":
+            return parts[0]  # type: ignore[no-any-return]
+        case "null":
+            return None
+        case "name":
+            return general.TYPES.get(parts[0], Error("no such name"))
+        case "list":
+            return general.all_or_error([evaluate(part, environment) for part in parts[0]])
+        case "map":
+            return general.made_map(
+                [(evaluate(key, environment), evaluate(value, environment)) for key, value in parts[0]]
+            )
+        case "macro":
+            return general.macro(
+                parts[0], evaluate(parts[1], environment), parts[2], parts[3], _under(environment)
+            )
+        case "bind":
+            value = evaluate(parts[1], environment)
+            return value if isinstance(value, Error) else _under(environment)(parts[2], {parts[0]: value})
+        case "call":
+            arguments = general.all_or_error([evaluate(part, environment) for part in parts[1]])
+            return arguments if isinstance(arguments, Error) else general.call(parts[0], arguments)
+        case "field" | "has field":
+            return general.field(kind, evaluate(parts[0], environment), parts[1])
         case "literal":
             return parts[0]  # type: ignore[no-any-return]
         case "duration":
@@ -53,6 +51,8 @@ def evaluate(node: Node, environment: Environment) -> Value:
             return Timestamp(parts[0])
         case "now":
             return Timestamp(environment.now_ms)
+        case "read" if ".".join(parts) in general.TYPES:
+            return general.TYPES[".".join(parts)]
         case "read":
             return environment.read(*parts)
         case "has":
@@ -66,16 +66,27 @@ def evaluate(node: Node, environment: Environment) -> Value:
             if isinstance(condition, Error):
                 return condition
             return evaluate(parts[1] if condition else parts[2], environment)
-        case "in" if parts[1][0] == "list":
-            item = evaluate(parts[0], environment)
-            members = [evaluate(member, environment) for member in parts[1][1]]
-            return item if isinstance(item, Error) else any(item == member for member in members)
     # Every other operator is strict: an error of an operand is its result.
     operands = [evaluate(part, environment) for part in parts]
     for operand in operands:
         if isinstance(operand, Error):
             return operand
+    if not general.has_overload(kind, operands):
+        return Error("no such overload")
     return STRICT[kind](*operands)
+
+
+def _locals(environment: Environment) -> dict[str, Value]:
+    return environment.names if isinstance(environment, Within) else {}
+
+
+def _root(node: Node) -> str:
+    return "now" if node[0] == "now" else str(node[1])
+
+
+def _under(environment: Environment) -> Callable[[Node, dict[str, Value]], Value]:
+    """Evaluates with more macros' variables."""
+    return lambda node, names: evaluate(node, Within(environment, {**_locals(environment), **names}))
 
 
 def _and(left: Value, right: Value) -> Value:
@@ -97,15 +108,18 @@ def _or(left: Value, right: Value) -> Value:
 
 
 def _whole(value: int) -> int | Error:
+    """A result in the range of its type."""
+    if isinstance(value, Uint):
+        return value if 0 <= value < 2**64 else Error("uint overflow")
     return value if INT_MIN <= value <= INT_MAX else Error("int overflow")
 
 
 def _add(left: Any, right: Any) -> Value:
-    if isinstance(left, Timestamp):
+    if isinstance(left, Timestamp) or isinstance(right, Timestamp):
         return _timestamp(left.ms + right.ms)
-    if isinstance(right, Timestamp):
-        return _timestamp(left.ms + right.ms)
-    return left + right if isinstance(left, float) else _whole(left + right)
+    if isinstance(left, Duration):
+        return _duration(left.ms + right.ms)
+    return left + right if isinstance(left, float | str | bytes | list) else _whole(left + right)
 
 
 def _subtract(left: Any, right: Any) -> Value:
@@ -113,6 +127,8 @@ def _subtract(left: Any, right: Any) -> Value:
         return _duration(left.ms - right.ms)
     if isinstance(left, Timestamp):
         return _timestamp(left.ms - right.ms)
+    if isinstance(left, Duration):
+        return _duration(left.ms - right.ms)
     return left - right if isinstance(left, float) else _whole(left - right)
 
 
@@ -161,8 +177,8 @@ def _negate(value: Any) -> Value:
 STRICT: Final[dict[str, Callable[..., Value]]] = {
     "not": lambda x: not x,
     "neg": _negate,
-    "==": lambda x, y: bool(x == y),
-    "!=": lambda x, y: bool(x != y),
+    "==": general.equal,
+    "!=": lambda x, y: not general.equal(x, y),
     "<": lambda x, y: bool(x < y),
     "<=": lambda x, y: bool(x <= y),
     ">": lambda x, y: bool(x > y),
@@ -172,7 +188,8 @@ STRICT: Final[dict[str, Callable[..., Value]]] = {
     "*": lambda x, y: x * y if isinstance(x, float) else _whole(x * y),
     "/": _divide,
     "%": _modulo,
-    "in": lambda x, y: x in y,
+    "in": general.member,
+    "index": general.index,
     "size": len,
     "contains": lambda x, y: y in x,
     "startsWith": lambda x, y: x.startswith(y),

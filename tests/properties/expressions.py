@@ -54,6 +54,8 @@ TIMES: Final = [
 ]
 DURATIONS: Final = ["0s", "1ms", "-1ms", "1h", "1h30m", "-36h", "1.5s", "2400000h"]
 COMPARISONS: Final = ["==", "!=", "<", "<=", ">", ">="]
+#: Patterns that RE2 and Python read alike, and one that is none.
+PATTERNS: Final = ["", "a", "^a", "b$", "[ab]+c", "a.c", "(?i)A", "é|漢", "^$", "a|b|c", "."]
 
 ints = st.sampled_from(INTS) | st.integers(-(2**63), 2**63 - 1)
 floats = st.sampled_from(FLOATS) | st.floats(allow_nan=False, allow_infinity=False)
@@ -251,6 +253,123 @@ class Expressions:
         return f'duration("{self.chance.pick(DURATIONS)}")'
 
 
+class General(Expressions):
+    """Draws expressions that the tables cannot hold as a whole: strings made, lists gone through, conversions.
+
+    Their numbers and times are plain, so that the two evaluators differ nowhere (docs/expressions.md).
+    """
+
+    def __init__(self, chance: Chance, names: Names, segments: Sequence[str] = ()) -> None:
+        super().__init__(chance, names, segments)
+        self.variables: list[str] = []
+
+    def truth(self, depth: int) -> str:
+        if depth <= 0 or self.chance.once_in(3):
+            return super().truth(depth)
+        return self.one_of(
+            *(self.matching, self.matching, self.built, self.quantified, self.quantified, self.counted),
+            *(self.indexed, self.whole_from, self.moment_part, self.bound, self.listed, self.odd),
+        )(depth)
+
+    def entry(self, depth: int) -> str:
+        """A string: an attribute, a literal, a variable, or made of others."""
+        if self.variables and self.chance.flag():
+            return self.chance.pick(self.variables)
+        if depth > 0 and self.chance.once_in(3):
+            return self.one_of(self.joined, self.number_text)(depth - 1)
+        return self.one_of(self.string_read, self.string_literal)(0)
+
+    def joined(self, depth: int) -> str:
+        return f"({self.entry(depth)} + {self.entry(depth)})"
+
+    def number_text(self, _depth: int) -> str:
+        return f"string({self.one_of(self.int_read, self.bool_read)(0)})"
+
+    def matching(self, depth: int) -> str:
+        pattern = string_literal(self.chance.pick(PATTERNS))
+        if self.chance.once_in(5):
+            pattern = self.string_read(0)
+        return f"{self.entry(depth)}.matches({pattern})"
+
+    def built(self, depth: int) -> str:
+        return self.compare(self.joined, self.entry, depth)
+
+    def listing_of_strings(self, depth: int) -> str:
+        if self.chance.once_in(4):
+            return f"[{self.entry(depth)}, {self.entry(depth)}]"
+        return self.read("strings")
+
+    def quantified(self, depth: int) -> str:
+        macro = self.chance.pick(["all", "exists", "exists_one"])
+        source = self.listing_of_strings(depth - 1)
+        return f"{source}.{macro}({self.predicate(depth)})"
+
+    def predicate(self, depth: int) -> str:
+        """A variable, and a bool about it."""
+        name = f"v{len(self.variables)}"
+        self.variables.append(name)
+        about = self.one_of(
+            lambda depth: f"{name} == {self.entry(depth)}",
+            lambda depth: f"{name}.startsWith({self.entry(depth)})",
+            lambda depth: f"size({name}) > {self.chance.whole(0, 2)}",
+            self.truth,
+        )(depth - 1)
+        self.variables.pop()
+        return f"{name}, {about}"
+
+    def counted(self, depth: int) -> str:
+        source = self.listing_of_strings(depth - 1)
+        made = self.chance.pick(["filter", "map"])
+        if made == "filter":
+            return f"(size({source}.filter({self.predicate(depth)})) > {self.chance.whole(0, 2)})"
+        return f'({source}.map(v, v + "!") == {self.listing_of_strings(depth - 1)})'
+
+    def indexed(self, depth: int) -> str:
+        if self.chance.flag():
+            return f"({self.read('strings')}[{self.chance.whole(0, 2)}] == {self.entry(depth - 1)})"
+        held = f'{{"a": {self.entry(depth - 1)}, {self.entry(0)}: "x"}}'
+        return f"({held}[{self.entry(0)}] == {self.entry(depth - 1)})"
+
+    def whole_from(self, depth: int) -> str:
+        made = self.one_of(
+            lambda depth: f"int({self.entry(depth)})",
+            lambda depth: f"int({self.float_read(0)})",
+            lambda depth: f"int({self.timestamp_read(0)})",
+        )(depth - 1)
+        return f"({made} {self.chance.pick(COMPARISONS)} {self.int_read(0)})"
+
+    def moment_part(self, _depth: int) -> str:
+        part = self.chance.pick(["getHours", "getFullYear", "getDayOfWeek", "getMonth", "getMilliseconds"])
+        zone = self.chance.pick(["", '"+02:00"', '"-11:30"', '"UTC"'])
+        moment = self.one_of(self.timestamp_read, self.now)(0)
+        return f"({moment}.{part}({zone}) <= {self.chance.whole(0, 12)})"
+
+    def bound(self, depth: int) -> str:
+        name = f"v{len(self.variables)}"
+        value = self.entry(depth - 1)
+        self.variables.append(name)
+        body = self.truth(depth - 1)
+        self.variables.pop()
+        return f"cel.bind({name}, {value}, {body})"
+
+    def listed(self, depth: int) -> str:
+        return f"({self.entry(depth - 1)} in [{self.entry(0)}, {self.entry(depth - 1)}])"
+
+    def odd(self, depth: int) -> str:
+        """What only its value tells: types, and values of any type."""
+        entry = self.entry(depth - 1)
+        return self.chance.pick(
+            [
+                f"(type({entry}) == string)",
+                f"(dyn({entry}) == {self.int_read(0)})",
+                f"dyn({entry}).matches(dyn({self.read('bool')}))",
+                f"bool({entry})",
+                f"(uint({self.int_read(0)}) > 1u)",
+                f'(duration({self.string_read(0)}) > duration("1s"))',
+            ]
+        )
+
+
 def string_literal(text: str) -> str:
     """A CEL literal: quotes, backslashes and control characters escaped."""
     return '"' + "".join(_escaped(character) for character in text) + '"'
@@ -265,3 +384,8 @@ def _escaped(character: str) -> str:
 def condition(chance: Chance, names: Names, segments: Sequence[str] = (), depth: int = 3) -> str:
     """A bool expression nested at most so deep."""
     return Expressions(chance, names, segments).truth(chance.whole(0, depth))
+
+
+def general_condition(chance: Chance, names: Names, segments: Sequence[str] = (), depth: int = 3) -> str:
+    """A bool expression of which the general evaluator runs some part, as a rule."""
+    return General(chance, names, segments).truth(chance.whole(1, depth))

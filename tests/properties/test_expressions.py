@@ -1,6 +1,7 @@
 """The core's tables and programs against the oracle's reading of the language."""
 
 import math
+from collections.abc import Callable
 from typing import Any, Final
 
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from core.decide import Engine
 from tests.properties.chance import Chance, Draw
-from tests.properties.expressions import FLOATS, INTS, STRINGS, TIMES, condition
+from tests.properties.expressions import FLOATS, INTS, STRINGS, TIMES, condition, general_condition
 from tests.properties.faults import compiles
 from tests.properties.profiles import examples
 from tests.vectors.build import REVISION, ask_oracle, build
@@ -25,6 +26,7 @@ KINDS: Final[dict[str, list[Any]]] = {
 }
 #: What is no value of any type, or of the wrong one.
 ODD: Final = [None, "x", 2.5, True, {"a": 1}, [1], "2026-13-01T00:00:00Z", 2**63, 1e300]
+Condition = Callable[..., str]
 SEGMENTS: Final = ("inner", "outer")
 
 
@@ -36,7 +38,7 @@ def attribute(name: str, kind: str, default: Any) -> Json:
 
 
 @st.composite
-def groups(draw: Draw) -> Json:
+def groups(draw: Draw, condition: Condition = condition) -> Json:
     """Attributes that hold something, nothing or something odd, and expressions over them."""
     chance = Chance(draw)
     attributes: list[Json] = []
@@ -84,6 +86,39 @@ def test_expressions_come_to_the_same(group: Json) -> None:
     vector = expressions_vector("random", group)
     compiles(vector.catalogue)
     assert_same(vector)
+
+
+@given(groups(general_condition))
+@examples(300)
+def test_expressions_beyond_the_tables_come_to_the_same(group: Json) -> None:
+    vector = expressions_vector("random", group)
+    compiles(vector.catalogue)
+    assert_same(vector)
+    assert_matches(vector)
+
+
+def assert_matches(vector: Vector) -> None:
+    """`match` and `match_batch` hold every rule true that the oracle does, for whomever of a crowd."""
+    built = build(vector)
+    engine = Engine(built.bundle, REVISION)
+    names = [rule.id for rule in engine.document.rules]
+    found = engine.match(built.record, vector.context, vector.now_ms)
+    true = {
+        rule.removeprefix("eligibility:").replace("match", "rule")
+        for rule in (names[at] for at in found)
+        if rule.startswith("eligibility:")
+    }
+    decision = engine.decide(built.record, built.overlay, built.request, built.now_ms)
+    passed = {
+        name.replace("match", "rule")
+        for name, reason in zip(built.request.placements, decision.reasons, strict=True)
+        if name.startswith("match") and reason == "ok"
+    }
+    assert true == passed
+    crowd = [None, built.record] * 70
+    batch = engine.match_batch(crowd, vector.now_ms, context=vector.context, threads=2)
+    assert batch.rules_of(131) == found
+    assert batch.rules_of(130) == engine.match(None, vector.context, vector.now_ms)
 
 
 def assert_same(vector: Vector) -> None:

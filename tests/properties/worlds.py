@@ -55,8 +55,13 @@ def catalogue(chance: Chance) -> Json:
     shown = blocks(chance)
     placed = [placement(chance, name, shown) for name in PLACEMENTS]
     offered = [offer(chance, name, placed, shown) for name in OFFERS[: chance.whole(0, len(OFFERS))]]
+    if offered:  # an attribute that no offer has is a fault
+        offered[0]["attributes"] |= {"kind": "gold"}
     names = [one["id"] for one in offered]
     tested = experiments(chance, placed, shown, names)
+    if not any(one["vector"] for one in offered):
+        for at in placed:
+            at.get("diversity", {})["by"] = "tags"
     return with_owners(
         {
             "settings": {"stale_after": chance.pick(["30d", "1h"])},
@@ -176,6 +181,8 @@ def placement(chance: Chance, name: str, shown: list[Json]) -> Json:
     }
     if chance.once_in(4):
         found["max_age"] = chance.pick(["1h", "7d"])
+    if chance.flag():
+        found["diversity"] = {"strength": chance.pick(SHARES), "by": chance.pick(["tags", "vector"])}
     return found
 
 
@@ -183,10 +190,12 @@ def offer(chance: Chance, name: str, placed: list[Json], shown: list[Json]) -> J
     found: Json = {
         "id": name,
         "tags": tags(chance),
+        "vector": vector(chance),
         "priority": chance.whole(-1, 1),
         "value": chance.pick([1.0, 1.0, 0.0, 2.5, 1e12]),
         "lever": chance.pick([1.0, 1.0, 0.3, 0.0]),
         "model": chance.pick([None, None, "model-1", "model-2", "model-3", "uplift", "bandit", "bandit"]),
+        "attributes": offer_attributes(chance),
         "exclusive_group": chance.pick([None, None, "one", "two"]),
         "eligibility": condition(chance, NAMES, SEGMENTS, depth=2) if chance.flag() else None,
         "weights": [weight(chance) for _ in range(chance.whole(0, 2))],
@@ -200,6 +209,22 @@ def offer(chance: Chance, name: str, placed: list[Json], shown: list[Json]) -> J
             filled = {slot: chance.pick(of_type(shown, kind)) for slot, kind in at["slots"].items()}
             treatment = {"id": f"{name}-{at['id']}", "placement": at["id"], "blocks": filled}
             found["treatments"].append(treatment)
+    return found
+
+
+def vector(chance: Chance) -> list[float]:
+    """Five numbers, or none; the first is never too small to have a direction."""
+    if chance.once_in(4):
+        return []
+    others = [chance.pick([0.0, 1.0, -1.0, 0.1, 1e6, -2.5, 1e-300]) for _ in range(4)]
+    return [chance.pick([1.0, -0.5, 1e-6]), *others]
+
+
+def offer_attributes(chance: Chance) -> Json:
+    found: Json = {"price": chance.pick([0.5, 18.0, -1.0])}
+    if chance.flag():
+        found["price"] = chance.pick([True, 17, 1e300])
+        found["kind"] = chance.pick(["gold", "abc", "DE"])
     return found
 
 
@@ -250,7 +275,11 @@ def model(chance: Chance, name: str) -> Json:
     ]
     if chance.flag():
         equals = chance.pick(["gold", "none"])
-        features.append({"attribute": "profile.tier", "equals": equals, "weight": chance.pick(NUMBERS)})
+        attribute = chance.pick(["profile.tier", "offer.kind"])
+        features.append({"attribute": attribute, "equals": equals, "weight": chance.pick(NUMBERS)})
+    if chance.flag():
+        price = {"attribute": "offer.price", "weight": chance.pick(NUMBERS), "missing": chance.pick(NUMBERS)}
+        features.insert(chance.whole(0, len(features)), price)
     kind = chance.pick(["linear", "logistic"])
     found: Json = {"id": name, "kind": kind, "intercept": chance.pick(NUMBERS), "features": features}
     return {**found, "calibration": calibration(chance)}
@@ -265,6 +294,9 @@ def trees(chance: Chance) -> Json:
     }
     for scope, name in (("profile", "tier"), ("context", "country")):
         inputs[name] = {"attribute": f"{scope}.{name}", "categories": chance.some(text[name], least=1)}
+    if chance.flag():
+        inputs["risk"] = "offer.price"
+        inputs["tier"] = {"attribute": "offer.kind", "categories": ["abc", "gold"]}
     link = chance.pick([None, "raw", "logistic", "exp"])
     found: Json = {"id": "model-3", "kind": "trees", "artifact": ARTIFACT, "inputs": inputs, "link": link}
     return {**found, "calibration": calibration(chance)}

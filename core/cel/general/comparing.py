@@ -25,7 +25,9 @@ def equal(run: Run, left: Value, right: Value) -> bool:
     run.spend(1)
     kind = type(left)
     if kind is not type(right):
-        return kind in NUMBERS and type(right) in NUMBERS and _fitted(left, right) == _fitted(right, left)
+        if kind not in NUMBERS or type(right) not in NUMBERS:
+            return False
+        return bool(left == right if run.exact else _fitted(left, right) == _fitted(right, left))
     if kind is list:
         return len(left) == len(right) and all(
             equal(run, one, other) for one, other in zip(left, right, strict=True)
@@ -37,10 +39,12 @@ def equal(run: Run, left: Value, right: Value) -> bool:
     return bool(left == right)
 
 
-def in_order(sign: str, left: Value, right: Value) -> bool:
+def in_order(run: Run, sign: str, left: Value, right: Value) -> bool:
     """`left sign right` for < <= > >=. Strings are ordered by code point, false before true."""
     kind, other = type(left), type(right)
     if kind in NUMBERS and other in NUMBERS:
+        if run.exact or kind is other:
+            return ORDERS[sign](left, right)
         return ORDERS[sign](_fitted(left, right), _fitted(right, left))
     if kind is other and kind in _ORDERED:
         return ORDERS[sign](left, right)

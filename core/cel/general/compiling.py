@@ -3,16 +3,14 @@
 from typing import Final
 
 from core.cel import ast
-from core.cel.general import comprehensions, functions
-from core.cel.general.arithmetic import calculate, negate
-from core.cel.general.comparing import ORDERS, equal, in_order, member
+from core.cel.general import building, comprehensions, functions
 from core.cel.general.comprehensions import ONE_VARIABLE, TWO_VARIABLES, Loop
 from core.cel.general.names import Scope, field_name, is_protobuf, path_of, resolve
 from core.cel.general.program import Program
-from core.cel.general.run import Code, Run
-from core.cel.general.values import TYPES, Map, Uint, Value, no_overload
+from core.cel.general.run import Code
+from core.cel.general.values import TYPES, Uint
 from core.cel.literals import INT_MAX
-from core.errors import EvaluationError, ExpressionError, UnsupportedError
+from core.errors import ExpressionError, UnsupportedError
 
 SUPPORTED: Final = "a supported part of CEL"
 
@@ -61,13 +59,17 @@ class _Compiler:
             case ast.Binary():
                 return self.binary(node)
             case ast.Logic():
-                return _logic(node.operator == "||", [self.code(operand) for operand in node.operands])
+                return building.logic(
+                    node.operator == "||", [self.code(operand) for operand in node.operands]
+                )
             case ast.Conditional():
-                return _conditional(self.code(node.condition), self.code(node.yes), self.code(node.no))
+                return building.conditional(
+                    self.code(node.condition), self.code(node.yes), self.code(node.no)
+                )
             case ast.Index():
-                return _index(self.code(node.operand), self.code(node.index))
+                return building.indexed(self.code(node.operand), self.code(node.index))
             case ast.ListLiteral():
-                return _list([self.code(item) for item in node.items])
+                return building.listing([self.code(item) for item in node.items])
             case ast.MapLiteral():
                 return self.map_literal(node)
             case ast.Message():
@@ -81,17 +83,18 @@ class _Compiler:
         path = path_of(node)
         if not path:
             assert isinstance(node, ast.Select)
-            return _field(self.code(node.operand), field_name(node.name))
+            return building.field(self.code(node.operand), field_name(node.name))
         root = _root(node)
         if not root.absolute and root.name in self.locals:
-            return _fields(self.local(root.name), path[1:])
+            return building.fields(self.local(root.name), path[1:])
         found = resolve(self.scope, path, root.absolute)
         if found is None:
             if is_protobuf(self.scope, path):
                 raise _refused(node, f"the protocol-buffer name `{'.'.join(path)}`")
-            return _failing(f"no such name: `{path[0]}`")
-        code = _variable(found.name) if found.name in self.scope.variables else _constant(TYPES[found.name])
-        return _fields(code, path[found.taken :])
+            return building.failing(f"no such name: `{path[0]}`")
+        is_variable = found.name in self.scope.variables
+        code = building.variable(found.name) if is_variable else building.constant(TYPES[found.name])
+        return building.fields(code, path[found.taken :])
 
     def local(self, name: str) -> Code:
         slot = len(self.locals) - 1 - self.locals[::-1].index(name)
@@ -110,30 +113,12 @@ class _Compiler:
         if node.operator == "-" and isinstance(inner, ast.Literal) and inner.kind == "int":
             assert isinstance(inner.value, int)
             if inner.value <= INT_MAX + 1:  # the least int has no positive of 64 bits
-                return _constant(-inner.value)
+                return building.constant(-inner.value)
         operand = self.code(inner)
-        if node.operator == "-":
-            return lambda run: negate(operand(run))
-
-        def code(run: Run) -> Value:
-            value = operand(run)
-            if type(value) is not bool:
-                raise no_overload("`!`", value)
-            return not value
-
-        return code
+        return building.negative(operand) if node.operator == "-" else building.opposite(operand)
 
     def binary(self, node: ast.Binary) -> Code:
-        sign, left, right = node.operator, self.code(node.left), self.code(node.right)
-        if sign == "==":
-            return lambda run: equal(run, left(run), right(run))
-        if sign == "!=":
-            return lambda run: not equal(run, left(run), right(run))
-        if sign == "in":
-            return lambda run: member(run, left(run), right(run))
-        if sign in ORDERS:
-            return lambda run: in_order(sign, left(run), right(run))
-        return lambda run: calculate(run, sign, left(run), right(run))
+        return building.binary(node.operator, self.code(node.left), self.code(node.right))
 
     def map_literal(self, node: ast.MapLiteral) -> Code:
         pairs = []
@@ -141,7 +126,7 @@ class _Compiler:
             assert isinstance(entry, ast.ListLiteral)
             key, value = entry.items
             pairs.append((self.code(key), self.code(value)))
-        return lambda run: Map([(key(run), value(run)) for key, value in pairs])
+        return building.mapping(pairs)
 
     # ---- Calls
 
@@ -172,23 +157,14 @@ class _Compiler:
         written = [*([node.target] if node.target else []), *node.arguments]
         arguments = [self.code(argument) for argument in written]
         if found is None:
-            return _failing(f"no such function: `{node.name}()`")
-        function = found
-        return lambda run: function(run, [argument(run) for argument in arguments])
+            return building.failing(f"no such function: `{node.name}()`")
+        return building.called(found, arguments)
 
     def has(self, node: ast.Call) -> Code:
         selection = node.arguments[0]
         if not isinstance(selection, ast.Select):
             raise _wrong(selection, "a field for `has`, such as has(a.b)", "something else")
-        operand, name = self.code(selection.operand), field_name(selection.name)
-
-        def code(run: Run) -> Value:
-            value = operand(run)
-            if type(value) is not Map:
-                raise no_overload("`has()`", value)
-            return name in value
-
-        return code
+        return building.has_field(self.code(selection.operand), field_name(selection.name))
 
     def bind(self, node: ast.Call) -> Code:
         value = self.code(node.arguments[1])
@@ -233,95 +209,7 @@ def _wrong(node: ast.Node, expected: str, got: str) -> ExpressionError:
 def _literal(node: ast.Literal) -> Code:
     if node.kind == "uint":
         assert isinstance(node.value, int)
-        return _constant(Uint(node.value))
+        return building.constant(Uint(node.value))
     if node.kind == "int" and isinstance(node.value, int) and node.value > INT_MAX:
         raise _wrong(node, "an int of 64 bits", str(node.value))
-    return _constant(node.value)
-
-
-def _constant(value: Value) -> Code:
-    return lambda run: value
-
-
-def _failing(message: str) -> Code:
-    def code(run: Run) -> Value:
-        raise EvaluationError(message)
-
-    return code
-
-
-def _variable(name: str) -> Code:
-    def code(run: Run) -> Value:
-        try:
-            return run.variables[name]
-        except KeyError:
-            raise EvaluationError(f"no value for `{name}`") from None
-
-    return code
-
-
-def _fields(code: Code, names: list[str]) -> Code:
-    for name in names:
-        code = _field(code, name)
-    return code
-
-
-def _field(operand: Code, name: str) -> Code:
-    def code(run: Run) -> Value:
-        value = operand(run)
-        if type(value) is not Map:
-            raise no_overload(f"the field `.{name}`", value)
-        if name not in value:
-            raise EvaluationError(f"no such key: `{name}`")
-        return value[name]
-
-    return code
-
-
-def _index(operand: Code, index: Code) -> Code:
-    def code(run: Run) -> Value:
-        group, key = operand(run), index(run)
-        if type(group) is Map:
-            return group[key]
-        if type(group) is not list or type(key) not in (int, Uint, float):
-            raise no_overload("an index", group, key)
-        if not 0 <= key < len(group) or key != int(key):
-            raise EvaluationError(f"no such index: {key}")
-        return group[int(key)]
-
-    return code
-
-
-def _list(items: list[Code]) -> Code:
-    return lambda run: [item(run) for item in items]
-
-
-def _conditional(condition: Code, yes: Code, no: Code) -> Code:
-    def code(run: Run) -> Value:
-        chosen = condition(run)
-        if type(chosen) is not bool:
-            raise no_overload("the condition of `?:`", chosen)
-        return yes(run) if chosen else no(run)
-
-    return code
-
-
-def _logic(decisive: bool, operands: list[Code]) -> Code:
-    """|| (true decides) and && (false decides): an error counts only where nothing decides."""
-
-    def code(run: Run) -> Value:
-        failure: EvaluationError | None = None
-        for operand in operands:
-            try:
-                value = operand(run)
-                if type(value) is not bool:
-                    raise no_overload("`||`" if decisive else "`&&`", value)
-                if value is decisive:
-                    return decisive
-            except EvaluationError as error:
-                failure = failure or error
-        if failure is not None:
-            raise failure
-        return not decisive
-
-    return code
+    return building.constant(node.value)

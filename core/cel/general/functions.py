@@ -20,7 +20,7 @@ def _size(run: Run, arguments: list[Value]) -> Value:
 
 def _string_test(name: str, test: Callable[[str, str], bool]) -> Function:
     def run_test(run: Run, arguments: list[Value]) -> Value:
-        if [type(argument) for argument in arguments] != [str, str]:
+        if len(arguments) != 2 or type(arguments[0]) is not str or type(arguments[1]) is not str:
             raise no_overload(f"`{name}()`", *arguments)
         run.spend(len(arguments[0]))
         return test(arguments[0], arguments[1])
@@ -32,6 +32,8 @@ def _conversion(name: str, convert: Callable[[Value], Value]) -> Function:
     def run_conversion(run: Run, arguments: list[Value]) -> Value:
         if len(arguments) != 1:
             raise no_overload(f"`{name}()`", *arguments)
+        if type(arguments[0]) in (str, bytes):
+            run.spend(len(arguments[0]))
         return convert(arguments[0])
 
     return run_conversion
@@ -64,6 +66,8 @@ METHODS: Final[dict[str, Function]] = {
     "endsWith": _string_test("endsWith", str.endswith),
     **{name: _part(name) for name in times.PARTS},
 }
+#: No name stands for two functions.
+FUNCTIONS: Final[dict[str, Function]] = {**GLOBALS, **METHODS}
 
 #: What the extension libraries of CEL add; named so that they are refused before anything is evaluated.
 EXTENSION_NAMESPACES: Final = frozenset(

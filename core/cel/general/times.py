@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from core.cel.general.run import Zones
+from core.cel.general.run import Zones, no_zones
 from core.cel.general.values import (
     SECOND_NS,
     Duration,
@@ -107,6 +107,14 @@ def local_time(value: Timestamp, zone: str, zones: Zones) -> dt.datetime:
         return moment + offset
     except OverflowError as error:
         raise EvaluationError("out of the range of timestamp") from error
+
+
+def check_offset(zone: str) -> None:
+    """Raise EvaluationError for a zone that only a time-zone database knows."""
+    try:
+        local_time(Timestamp(0), zone, no_zones)
+    except EvaluationError as error:
+        raise EvaluationError(expected='UTC or an offset such as "+02:00"', got="another zone") from error
 
 
 def _zone_offset(moment: dt.datetime, name: str, zones: Zones) -> dt.timedelta:

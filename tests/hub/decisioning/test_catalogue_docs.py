@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from core.authoring.types import LIST_KINDS, SINGLE_KINDS
-from core.cel.checker import Environment, check
+from core.cel.checker import check
+from core.cel.environment import Environment
 from core.cel.parser import parse
 from core.compiler import compile_catalogue
 from core.compiler.attributes import TYPES, full_name
