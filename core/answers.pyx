@@ -164,8 +164,8 @@ cdef class Names:
         for rank, number in enumerate(order):
             self.ranks[number] = rank
         self.assignments = [
-            [(experiment.id, variant.id, sticky) for variant in experiment.variants for sticky in (False, True)]
-            for experiment in document.experiments
+            [(one.id, variant.id, sticky) for variant in one.variants for sticky in (False, True)]
+            for one in document.experiments
         ]
 
 

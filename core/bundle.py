@@ -300,7 +300,14 @@ class Holdout(msgspec.Struct, frozen=True, array_like=True):
     id: str
     salt: str
     share: int
-    placements: list[int]  # empty: all
+    placements: list[int]  # all three empty: all placements
+    experiments: list[int] = []
+    journeys: list[int] = []  # of `outbound`; messages that they send
+
+    @property
+    def is_global(self) -> bool:
+        """Whether it holds every placement."""
+        return not (self.placements or self.experiments or self.journeys)
 
 
 class Feature(msgspec.Struct, frozen=True, array_like=True):

@@ -19,6 +19,7 @@ from core.authoring.types import (
     TEXT_LENGTH_MAX,
 )
 from core.authoring.windows import GRANULES_MAX
+from core.bundle import STICKY_VERSION_MAX
 from core.cel import ast
 from core.cel.general.regex import PATTERN_LENGTH_MAX, matches
 from core.check import SLOTS_PER_PLACEMENT_MAX
@@ -159,6 +160,12 @@ CASES: dict[str, tuple[int, Callable[[int], str], str, str]] = {
         experiments,
         f"experiments[{EXPERIMENTS_PER_PLACEMENT_MAX}].placements[0]",
         f"at most {EXPERIMENTS_PER_PLACEMENT_MAX} experiments on home",
+    ),
+    "sticky_version": (
+        STICKY_VERSION_MAX,
+        lambda version: experiments(1).replace("placements", f"sticky_version: {version}, placements"),
+        "experiments[0].sticky_version",
+        f"a whole number from 0 to {STICKY_VERSION_MAX:g}",
     ),
     "steps of a journey": (
         STEPS_MAX,
