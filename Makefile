@@ -10,7 +10,7 @@ PREPARE = @command -v $(PYTHON) >/dev/null || { echo "onevoice: no $(PYTHON) fou
 DEBUG_ENV = env ONEVOICE_BUILD_MODE=debug PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/build/debug/lib:$(CURDIR)
 COMPILED = $(subst /,.,$(basename $(shell find core edge hub -name '*.pyx' | sort)))
 ARGS ?=
-TARGETS ?= bundle record frame journal expression catalogue
+TARGETS ?= bundle index record batch frame journal expression catalogue
 SECONDS ?= 60
 SANITIZED = tests/test_build.py tests/core tests/fuzz tests/properties tests/faces/test_edge_vectors.py
 # Two processes, a file in one of them. The story measures times between processes, so it has the machine for itself.
@@ -73,9 +73,9 @@ bench:  ## run the benchmarks and their gates (4 minutes at most)
 	$(PREPARE)
 	$(BIN)/pytest benchmarks $(ARGS)
 
-bench-full:  ## the benchmarks on large sets and against peers (by hand)
-	$(PREPARE)
-	ONEVOICE_BENCH_FULL=1 $(BIN)/pytest benchmarks $(ARGS)
+bench-full:  ## the benchmarks on large sets and against peers (by hand; ARGS="-k peers" for some)
+	$(PREPARE) --peers
+	ONEVOICE_BENCH_FULL=1 build/peers/bin/pytest benchmarks $(ARGS)
 
 lock:  ## renew requirements/ from pyproject.toml (UPGRADE=1 takes the newest of everything)
 	$(PREPARE)

@@ -5,12 +5,12 @@ caps and a holdout at one placement.
 import random
 from collections.abc import Sequence
 
-from benchmarks.workload import EIGHT, FORTY, catalogue_files, make_rule
+from benchmarks.workload import EIGHT, FORTY, Rule, catalogue_files, make_rule
 from core.compiler import Layout, compile_catalogue
 from hub.decisioning.authoring import read_catalogue
 
 PLACEMENT = "home.hero"
-OFFERS, RULES, EXPERIMENTS, FEATURES = 50, 100, 20, 10
+OFFERS, RULES, EXPERIMENTS = 50, 100, 20
 #: What one placement of a page has to choose from: the decision of the HTTP figures.
 PAGE_OFFERS, PAGE_EXPERIMENTS = 12, 3
 
@@ -19,12 +19,28 @@ def small_files(
     names: Sequence[str] = FORTY, offers: int = OFFERS, experiments: int = EXPERIMENTS
 ) -> dict[str, str]:
     """The catalogue: one placement that ranks offers by logistic models."""
-    draw = random.Random(7)
-    files = catalogue_files([make_rule(draw, names) for _ in range(RULES)], names)
-    lines = [*_placement(offers), *_models(draw, names, offers)]
+    files = catalogue_files(small_rules(names), names)
+    lines = [*_placement(offers), *_models(small_weights(names, offers))]
     lines += [*_offers(offers), *_experiments(experiments), *_limits()]
     files["small.yaml"] = "\n".join(lines) + "\n"
     return files
+
+
+def small_rules(names: Sequence[str] = FORTY) -> list[Rule]:
+    """The rules, which the offers hang on."""
+    draw = random.Random(7)
+    return [make_rule(draw, names) for _ in range(RULES)]
+
+
+def numeric(names: Sequence[str] = FORTY) -> list[str]:
+    """What the models read: all of them the same, as models of one training do."""
+    return [name for name in names if name[0] in "if"]
+
+
+def small_weights(names: Sequence[str] = FORTY, offers: int = OFFERS) -> list[dict[str, float]]:
+    """By offer, the weights of its model."""
+    draw = random.Random(8)
+    return [{name: round(draw.uniform(-0.002, 0.002), 6) for name in numeric(names)} for _ in range(offers)]
 
 
 def page_files() -> dict[str, str]:
@@ -53,20 +69,12 @@ def _placement(offers: int) -> list[str]:
     ]
 
 
-def _models(draw: random.Random, names: Sequence[str], offers: int) -> list[str]:
+def _models(weights: list[dict[str, float]]) -> list[str]:
     lines = ["models:"]
-    numeric = [name for name in names if name[0] in "if"]
-    for number in range(offers):
+    for number, row in enumerate(weights):
+        lines += [f"  - id: model-{number}", "    owner: bench", "    kind: logistic", "    features:"]
         lines += [
-            f"  - id: model-{number}",
-            "    owner: bench",
-            "    kind: logistic",
-            "    intercept: -1.5",
-            "    features:",
-        ]
-        lines += [
-            f"      - {{attribute: profile.{name}, weight: {draw.uniform(-0.002, 0.002):.6f}, missing: 0}}"
-            for name in draw.sample(numeric, min(FEATURES, len(numeric)))
+            f"      - {{attribute: profile.{name}, weight: {weight!r}}}" for name, weight in row.items()
         ]
     return lines
 

@@ -42,12 +42,12 @@ class CExperiment(ctypes.Structure):
     )
 
 
-def make_experiments(draw: random.Random) -> list[b.Experiment]:
+def make_experiments(draw: random.Random, count: int = EXPERIMENTS) -> list[b.Experiment]:
     """Names as people give them; every other one ramped up to 100 %, two to four variants."""
     made = []
-    for number in range(EXPERIMENTS):
-        count = draw.randint(2, 4)
-        variants = [b.Variant(f"v{at}", MILLION * (at + 1) // count, None, {}) for at in range(count)]
+    for number in range(count):
+        arms = draw.randint(2, 4)
+        variants = [b.Variant(f"v{at}", MILLION * (at + 1) // arms, None, {}) for at in range(arms)]
         name = f"{draw.choice(['home', 'checkout', 'newsletter'])}-{number}-{'x' * draw.randrange(12)}"
         traffic = MILLION if number % 2 else draw.randrange(MILLION)
         made.append(b.Experiment(name, name, "", 0, MILLION, traffic, -1, [], variants))

@@ -6,6 +6,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,8 +38,8 @@ NAMES: Final = attribute_names(20, 20, 0, 0)
 Rows = np.ndarray[Any, Any]
 
 
-@pytest.fixture(scope="module")
-def booster() -> lightgbm.Booster:
+@cache
+def trained() -> lightgbm.Booster:
     draw = np.random.default_rng(20261123)
     rows = make_rows(draw, TRAINING_ROWS)
     clean = np.nan_to_num(rows)
@@ -48,7 +49,16 @@ def booster() -> lightgbm.Booster:
 
 
 @pytest.fixture(scope="module")
+def booster() -> lightgbm.Booster:
+    return trained()
+
+
+@pytest.fixture(scope="module")
 def trees(booster: lightgbm.Booster) -> b.Trees:
+    return tables_of(booster)
+
+
+def tables_of(booster: lightgbm.Booster) -> b.Trees:
     ensemble = read_lightgbm(booster.model_to_string())
     assert len(used(ensemble)) == COLUMNS
     return make_trees(ensemble, [b.TreeInput(at) for at in range(COLUMNS)], b.LINK_RAW)
@@ -86,7 +96,7 @@ def test_one_row_of_trees_beside_quickscorer_in_c(
     results: Results, booster: lightgbm.Booster, trees: b.Trees, rows: Rows, baseline: Any
 ) -> None:
     start = time.perf_counter()
-    models = Models([b.Model("m", b.MODEL_TREES, 0.0, [], trees)], [])
+    models = Models([b.Model("m", b.MODEL_TREES, 0.0, [], trees)], [], [])
     load_ms = (time.perf_counter() - start) * 1e3
     packed = [row.tobytes() for row in rows]
     expected = booster.predict(rows, raw_score=True, num_threads=1).tolist()
@@ -111,7 +121,7 @@ def test_one_row_of_trees_beside_quickscorer_in_c(
 def test_a_thousand_rows_of_trees_beside_quickscorer_in_c(
     results: Results, trees: b.Trees, rows: Rows, baseline: Any
 ) -> None:
-    models = Models([b.Model("m", b.MODEL_TREES, 0.0, [], trees)], [])
+    models = Models([b.Model("m", b.MODEL_TREES, 0.0, [], trees)], [], [])
     ours_out, their_out = np.empty(ROWS), np.empty(ROWS)
     ours, theirs = in_turns(
         lambda: models.score_rows(0, rows, ours_out), lambda: baseline.score_rows(rows, their_out), ROWS

@@ -49,6 +49,14 @@ ctypedef struct Cause:
     uint8_t kind             # CauseKind
     uint8_t reason           # Reason
 
+cdef inline Cause cause_of(int reason, CauseKind kind, uint32_t number) noexcept nogil:
+    cdef Cause cause
+    cause.reason = <uint8_t>reason
+    cause.kind = <uint8_t>kind
+    cause.number = <int32_t>number
+    return cause
+
+
 # A refused candidate.
 ctypedef struct Refusal:
     uint32_t offer
@@ -58,6 +66,7 @@ ctypedef struct Refusal:
 ctypedef struct Assigned:
     uint32_t experiment
     uint32_t variant
+    bint sticky              # stored, not drawn
 
 ctypedef struct Answer:
     int32_t placement        # -1: not known here
@@ -77,6 +86,10 @@ ctypedef struct Answer:
     uint32_t sample          # the draw that it took
     bint explored            # an arm was taken at random
     double action_probability
+    bint diverse             # diversity counted; the next three are the chosen candidate's
+    double relevance
+    double similarity
+    double rank
 
 
 # Growable lists of one decision, owned by the engine and used again by the next decision.
@@ -94,14 +107,16 @@ cdef class Answers:
     cdef void clear(self) noexcept
     cdef Answer* begin(self, uint32_t asked) noexcept
     cdef int refuse(self, Answer* answer, uint32_t offer, Step step, Cause cause) except -1
-    cdef int assign(self, Answer* answer, uint32_t experiment, uint32_t variant) except -1
+    cdef int assign(self, Answer* answer, uint32_t experiment, uint32_t variant, bint sticky) except -1
     cdef bytes pack(self)
 
 
 @cython.final
 cdef class Names:
     cdef list causes             # by CauseKind: ids by number
-    cdef list assignments        # by experiment and variant: (experiment id, variant id)
+    cdef list assignments        # by experiment, twice its variant and sticky: the row's entry
+    cdef list versions           # by experiment: its sticky version, None where it is not sticky
+    cdef bint has_sticky
     cdef list ranks              # by offer: its place by falling priority, then id
 
 
@@ -128,10 +143,12 @@ cdef class Decision:
 
     cdef const Answer* answer(self, uint32_t i) noexcept
     cdef tuple _placement_row(self, const Answer* answer)
-    cdef object answered(self, uint32_t i, list scores)
+    cdef object answered(self, uint32_t i, tuple scored)
     cdef list refusals(self, const Answer* answer)
     cdef list logged(self, const Answer* answer)
     cdef list experiments(self, const Answer* answer)
+    cdef list versioned(self, const Answer* answer)
     cdef tuple bandit(self, const Answer* answer)
+    cdef tuple diversity(self, const Answer* answer)
     cdef object consent(self, const Answer* answer)
     cdef object _cause(self, const Answer* answer, Cause cause)

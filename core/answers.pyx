@@ -33,6 +33,7 @@ LOG_PLACEMENT_FIELDS = (
     "refused",
     "refused_count",
     "bandit",
+    "diversity",
 )
 
 CONSENT_STATES = ("missing", "granted", "denied", "withdrawn")
@@ -101,7 +102,7 @@ cdef class Answers:
         answer.refusal_count += 1
         return 0
 
-    cdef int assign(self, Answer* answer, uint32_t experiment, uint32_t variant) except -1:
+    cdef int assign(self, Answer* answer, uint32_t experiment, uint32_t variant, bint sticky) except -1:
         cdef void* grown
         if self.assigned_count == self._assigned_capacity:
             grown = realloc(self.assigned, <size_t>self._assigned_capacity * 2 * sizeof(Assigned))
@@ -111,6 +112,7 @@ cdef class Answers:
             self._assigned_capacity *= 2
         self.assigned[self.assigned_count].experiment = experiment
         self.assigned[self.assigned_count].variant = variant
+        self.assigned[self.assigned_count].sticky = sticky
         self.assigned_count += 1
         answer.assigned_count += 1
         return 0
@@ -144,13 +146,15 @@ cdef class Names:
             None,
             [holdout.id for holdout in document.holdouts],
         ]
+        self.versions = [one.sticky_version if one.sticky else None for one in document.experiments]
+        self.has_sticky = any([one.sticky for one in document.experiments])
         priorities = [offer.priority for offer in document.offers]
         order = sorted(range(len(priorities)), key=lambda number: (-priorities[number], number))
         self.ranks = [0] * len(order)
         for rank, number in enumerate(order):
             self.ranks[number] = rank
         self.assignments = [
-            [(experiment.id, variant.id) for variant in experiment.variants]
+            [(experiment.id, variant.id, sticky) for variant in experiment.variants for sticky in (False, True)]
             for experiment in document.experiments
         ]
 
@@ -191,6 +195,33 @@ cdef class Decision:
             [self._placement_row(self.answer(i)) for i in range(self._answer_count)],
         )
 
+    def exposures(self):
+        """(placement, [(experiment id, variant id, sticky version or None)]) of each placement at which a
+        sticky experiment assigned: what a client tells once it has displayed it.
+        """
+        cdef const Answer* answer
+        cdef uint32_t i
+        cdef list found = []
+        if not self._names.has_sticky:
+            return found
+        for i in range(self._answer_count):
+            answer = self.answer(i)
+            assigned = self.versioned(answer)
+            if any([version is not None for _, _, version in assigned]):
+                found.append((self._request.placements[answer.asked], assigned))
+        return found
+
+    cdef list versioned(self, const Answer* answer):
+        """(experiment id, variant id, sticky version or None) of each assignment."""
+        cdef const Refusal* refusals = <const Refusal*>self.answer(self._answer_count)
+        cdef const Assigned* assigned = <const Assigned*>&refusals[self._refusal_count]
+        cdef uint32_t i
+        cdef list rows = []
+        for i in range(answer.assigned_begin, answer.assigned_begin + answer.assigned_count):
+            experiment, variant, _ = self._names.assignments[assigned[i].experiment][2 * assigned[i].variant]
+            rows.append((experiment, variant, self._names.versions[assigned[i].experiment]))
+        return rows
+
     cdef tuple _placement_row(self, const Answer* answer):
         cdef list offers = self._names.causes[CAUSE_OFFER]
         document = self._engine.document
@@ -212,10 +243,13 @@ cdef class Decision:
             self.logged(answer),
             answer.refusal_count,
             self.bandit(answer),
+            self.diversity(answer),
         )
 
-    cdef object answered(self, uint32_t i, list scores):
-        """What the trace needs to know of the i-th answer; `scores`: (offer number, score)."""
+    cdef object answered(self, uint32_t i, tuple scored):
+        """What the trace needs to know of the i-th answer; `scored`: a list of (offer number, score) and one
+        of (offer number, relevance, similarity, rank).
+        """
         cdef const Answer* answer = self.answer(i)
         row = self._placement_row(answer)
         return trace.Answered(
@@ -228,8 +262,9 @@ cdef class Decision:
             experiments=row[7],
             consent=row[8],
             refused=self.refusals(answer),
-            scores=scores,
+            scores=scored[0],
             bandit=row[11],
+            ranks=scored[1],
         )
 
     cdef list refusals(self, const Answer* answer):
@@ -274,14 +309,14 @@ cdef class Decision:
         return rows
 
     cdef list experiments(self, const Answer* answer):
-        """(experiment id, variant id) of each assignment."""
+        """(experiment id, variant id, whether it was stored) of each assignment."""
         cdef const Refusal* refusals = <const Refusal*>self.answer(self._answer_count)
         cdef const Assigned* assigned = <const Assigned*>&refusals[self._refusal_count]
         cdef list names = self._names.assignments
         cdef uint32_t i
         cdef list rows = []
         for i in range(answer.assigned_begin, answer.assigned_begin + answer.assigned_count):
-            rows.append(names[assigned[i].experiment][assigned[i].variant])
+            rows.append(names[assigned[i].experiment][2 * assigned[i].variant + assigned[i].sticky])
         return rows
 
     cdef tuple bandit(self, const Answer* answer):
@@ -290,6 +325,12 @@ cdef class Decision:
             return None
         model = self._engine.document.models[answer.bandit - 1].id
         return model, answer.action_probability, bool(answer.explored), answer.sample
+
+    cdef tuple diversity(self, const Answer* answer):
+        """(relevance, similarity, rank) of the chosen offer, or None where diversity did not count."""
+        if not answer.diverse or answer.treatment < 0:
+            return None
+        return answer.relevance, answer.similarity, answer.rank
 
     cdef object consent(self, const Answer* answer):
         """(purpose, state, effective at ms), or None where no purpose was asked for."""

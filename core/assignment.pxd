@@ -3,7 +3,8 @@
 cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
-from core._types cimport octet_t
+from core._types cimport hash64_t, octet_t
+from core.answers cimport Assigned
 from core.hashing cimport Salted
 from core.memory cimport Pool
 
@@ -14,6 +15,7 @@ ctypedef struct Override:
 
 ctypedef struct Variant:
     uint32_t upper               # cumulative bound, millionths
+    hash64_t name                # XXH64 of its id: as records store it
     bint limited                 # only `offers` pass
     const uint32_t* offers       # ascending
     uint32_t offer_count
@@ -28,6 +30,8 @@ ctypedef struct Experiment:
     uint32_t layer_from          # millionths
     uint32_t layer_to
     uint32_t traffic
+    bint sticky                  # what a record holds comes before traffic and weights
+    hash64_t sticky_key          # its name in records
     int32_t rule                 # eligibility, -1: everyone
     const Variant* variants
     uint32_t variant_count
@@ -47,7 +51,17 @@ cdef class Experiments:
 
     # The variant of a unit, or -1 where layer or traffic leave it out. Eligibility is the caller's.
     cdef int32_t assign(self, uint32_t experiment, const octet_t* unit_key) noexcept nogil
+    # The same of a sticky experiment: the variant that the record (or NULL) holds, if there still is one of
+    # that name and the layer lets the unit in; *stored says that it was that.
+    cdef int32_t assign_sticky(
+        self, uint32_t experiment, const octet_t* unit_key, const octet_t* record, bint* stored
+    ) noexcept nogil
+    # The same of any experiment.
+    cdef int32_t assign_by(
+        self, uint32_t experiment, const octet_t* unit_key, const octet_t* record, bint* stored
+    ) noexcept nogil
     cdef bint held_out(self, uint32_t holdout, const octet_t* unit_key) noexcept nogil
+    cdef const Variant* variant_of(self, const Assigned* assigned) noexcept nogil
 
     cdef int _build(self, Experiment* target, experiment, dict slot_names) except -1
     cdef int _build_variant(self, Variant* target, variant, dict slot_names) except -1

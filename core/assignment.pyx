@@ -1,14 +1,22 @@
 """Experiments and holdouts: who belongs where, by hash (docs/decisions/0002-decision.md, steps 2 and 4)."""
 
 cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int32_t, uint32_t
 
-from core._types cimport octet_t
+from core._types cimport hash64_t, octet_t
+from core.answers cimport Assigned
 from core.hashing cimport Salted, salt_take, salted_bucket
 from core.memory cimport Pool
+from core.record cimport require_record
+from core.sticky cimport stored_variant
+
+from core.bundle import experiment_key
+from core.hashing import xxh64
 
 cdef enum:
     UNIT_KEY_SIZE = 16
+    MILLION = 1000000        # buckets
 
 
 @cython.final
@@ -30,15 +38,28 @@ cdef class Experiments:
     def __reduce__(self):
         raise TypeError("Experiments hold addresses and cannot be pickled")
 
-    def variant(self, uint32_t experiment, bytes unit_key not None):
+    def variant(self, uint32_t experiment, bytes unit_key not None, record=None):
         """The variant's index that a unit is assigned to, or None where layer or traffic leave it out.
 
-        Whoever analyses assignments draws them here, as decisions do; eligibility is not looked at.
+        Whoever analyses assignments draws them here, as decisions do; eligibility is not looked at. `record`:
+        the packed record whose sticky assignments count, or None. Raises RecordError for a damaged one.
         """
+        cdef const octet_t* key
         cdef int32_t found
+        cdef bint stored
+        cdef Py_buffer view
         if experiment >= self.experiment_count or len(unit_key) != UNIT_KEY_SIZE:
             raise IndexError("expected an experiment of the bundle and a unit key of 16 bytes")
-        found = self.assign(experiment, <const octet_t*><const char*>unit_key)
+        key = <const octet_t*><const char*>unit_key
+        if record is None:
+            found = self.assign(experiment, key)
+        else:
+            PyObject_GetBuffer(record, &view, PyBUF_SIMPLE)
+            try:
+                require_record(<const octet_t*>view.buf, <size_t>view.len)
+                found = self.assign_by(experiment, key, <const octet_t*>view.buf, &stored)
+            finally:
+                PyBuffer_Release(&view)
         return None if found < 0 else found
 
     def variants(self, bytes unit_key not None):
@@ -68,6 +89,8 @@ cdef class Experiments:
         target.layer_from = experiment.layer_from
         target.layer_to = experiment.layer_to
         target.traffic = experiment.traffic
+        target.sticky = experiment.sticky
+        target.sticky_key = experiment_key(experiment.id, experiment.sticky_version)
         target.rule = experiment.eligibility
         target.variants = variants
         target.variant_count = <uint32_t>len(experiment.variants)
@@ -79,6 +102,7 @@ cdef class Experiments:
         cdef Override* overrides = <Override*>self._pool.take(len(variant.blocks), sizeof(Override))
         cdef uint32_t* offers = <uint32_t*>self._pool.take(len(variant.offers or ()), sizeof(uint32_t))
         target.upper = variant.upper
+        target.name = xxh64(variant.id.encode())
         target.limited = variant.offers is not None
         for i, offer in enumerate(sorted(variant.offers or ())):
             offers[<size_t>i] = offer
@@ -95,11 +119,10 @@ cdef class Experiments:
     cdef int32_t assign(self, uint32_t experiment, const octet_t* unit_key) noexcept nogil:
         cdef const Experiment* e = &self.experiments[experiment]
         cdef uint32_t drawn, i
-        if e.layered:
-            drawn = salted_bucket(&e.layer, unit_key)
-            if drawn < e.layer_from or drawn >= e.layer_to:
-                return -1
-        if salted_bucket(&e.traffic_salt, unit_key) >= e.traffic:
+        if not _in_layer(e, unit_key):
+            return -1
+        # No bucket is beyond all of the traffic, so most experiments draw once.
+        if e.traffic < MILLION and salted_bucket(&e.traffic_salt, unit_key) >= e.traffic:
             return -1
         drawn = salted_bucket(&e.salt, unit_key)
         for i in range(e.variant_count):
@@ -107,8 +130,41 @@ cdef class Experiments:
                 return <int32_t>i
         return -1
 
+    cdef int32_t assign_sticky(
+        self, uint32_t experiment, const octet_t* unit_key, const octet_t* record, bint* stored
+    ) noexcept nogil:
+        cdef const Experiment* e = &self.experiments[experiment]
+        cdef hash64_t name
+        cdef uint32_t i
+        stored[0] = False
+        if stored_variant(record, e.sticky_key, unit_key, &name) and _in_layer(e, unit_key):
+            for i in range(e.variant_count):
+                if e.variants[i].name == name:
+                    stored[0] = True
+                    return <int32_t>i
+        return self.assign(experiment, unit_key)
+
+    cdef int32_t assign_by(
+        self, uint32_t experiment, const octet_t* unit_key, const octet_t* record, bint* stored
+    ) noexcept nogil:
+        stored[0] = False
+        if self.experiments[experiment].sticky:
+            return self.assign_sticky(experiment, unit_key, record, stored)
+        return self.assign(experiment, unit_key)
+
     cdef bint held_out(self, uint32_t holdout, const octet_t* unit_key) noexcept nogil:
         return salted_bucket(&self.holdouts[holdout].salt, unit_key) < self.holdouts[holdout].share
+
+    cdef const Variant* variant_of(self, const Assigned* assigned) noexcept nogil:
+        return &self.experiments[assigned.experiment].variants[assigned.variant]
+
+
+cdef inline bint _in_layer(const Experiment* e, const octet_t* unit_key) noexcept nogil:
+    cdef uint32_t drawn
+    if not e.layered:
+        return True
+    drawn = salted_bucket(&e.layer, unit_key)
+    return e.layer_from <= drawn < e.layer_to
 
 
 cdef int _take_salt(Salted* salted, str text) except -1:

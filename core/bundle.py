@@ -13,9 +13,12 @@ from typing import Final
 import msgspec
 
 from core.errors import BundleError
+from core.hashing import xxh64
 
 MAGIC: Final = b"OV1B\x01\x00\x00\x00"
 BUNDLE_BYTES_MAX: Final = 64 * 1024 * 1024
+#: An experiment begins at version 0, and who begins anew so often has another problem.
+STICKY_VERSION_MAX: Final = 1_000_000
 #: The longest span of time: what a double holds exactly.
 SPAN_MS_MAX: Final = 2**53
 
@@ -89,6 +92,8 @@ LINK_RAW, LINK_LOGISTIC, LINK_EXP = 0, 1, 2
 # Whose trees they are: the arithmetic is that library's.
 LIGHTGBM, XGBOOST = 0, 1
 SLOT_TEXT, SLOT_URL, SLOT_NUMBER, SLOT_BOOL = 0, 1, 2, 3
+# What offers are alike by.
+BY_TAGS, BY_VECTOR = 0, 1
 STEP_WAIT, STEP_WAIT_FOR, STEP_BRANCH, STEP_SEND, STEP_END = 0, 1, 2, 3, 4
 
 Scalar = bool | int | float | str
@@ -216,6 +221,8 @@ class Placement(msgspec.Struct, frozen=True, array_like=True):
     slots: list[tuple[str, int]]  # name, SLOT_*; output order
     fallback: list[int]  # block per slot, -1: the slot is left out
     treatments: list[int]  # candidates by offer id ascending
+    diversity: float = 0.0  # its strength, 0 to 1
+    diverse_by: int = BY_TAGS
 
 
 class Treatment(msgspec.Struct, frozen=True, array_like=True):
@@ -245,6 +252,8 @@ class Offer(msgspec.Struct, frozen=True, array_like=True):
     model: int
     weights: list[tuple[int, float]]  # (rule, factor)
     exclusive_group: int  # dense number of the group, -1: none
+    columns: list[float] = []  # what its model reads of it (docs/decisions/0012-offer-attributes.md)
+    vector: list[float] = []  # of length 1, as many numbers for every offer that has one
 
 
 class Guard(msgspec.Struct, frozen=True, array_like=True):
@@ -283,6 +292,8 @@ class Experiment(msgspec.Struct, frozen=True, array_like=True):
     eligibility: int  # rule
     placements: list[int]
     variants: list[Variant]
+    sticky: bool = False  # whoever was shown a variant keeps it
+    sticky_version: int = 0  # what was stored under another version is forgotten
 
 
 class Holdout(msgspec.Struct, frozen=True, array_like=True):
@@ -293,17 +304,19 @@ class Holdout(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Feature(msgspec.Struct, frozen=True, array_like=True):
-    attribute: int
+    attribute: int  # -1: a column of the offer
     weight: float
     missing: float
     equals: str | None  # string attributes only
+    column: int = -1  # which of the offer's columns
 
 
 class TreeInput(msgspec.Struct, frozen=True, array_like=True):
     """A column of the rows that trees read. A string's number is its place in `categories`."""
 
-    attribute: int
+    attribute: int  # -1: a column of the offer
     categories: list[str] = []
+    column: int = -1  # which of the offer's columns
 
 
 class TreeColumn(msgspec.Struct, frozen=True, array_like=True):
@@ -370,6 +383,7 @@ class Model(msgspec.Struct, frozen=True, array_like=True):
     treated: int = -1  # MODEL_UPLIFT: models whose difference it is
     control: int = -1
     bandit: Bandit | None = None  # MODEL_BANDIT
+    columns: list[str] = []  # by column of an offer that it reads itself: the name, for the trace
 
 
 class Template(msgspec.Struct, frozen=True, array_like=True):
@@ -504,10 +518,23 @@ def content_hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def experiment_key(experiment_id: str, sticky_version: int) -> int:
+    """The 64-bit name under which a record stores an experiment: another sticky version is another name."""
+    return xxh64(experiment_id.encode() + b"\0" + str(sticky_version).encode())
+
+
 def model_attributes(model: Model) -> list[int]:
     """Attributes that a model reads itself, in order; an uplift's parts read theirs."""
-    inputs = model.trees.inputs if model.trees is not None else []
-    return [feature.attribute for feature in model.features] + [one.attribute for one in inputs]
+    return [item.attribute for item in _read(model) if item.column < 0]
+
+
+def offer_columns(model: Model) -> int:
+    """How many columns of an offer a model reads itself."""
+    return sum(item.column >= 0 for item in _read(model))
+
+
+def _read(model: Model) -> list[Feature | TreeInput]:
+    return [*model.features, *(model.trees.inputs if model.trees is not None else [])]
 
 
 def general_attributes(general: General) -> set[int]:

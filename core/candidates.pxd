@@ -28,6 +28,16 @@ ctypedef struct Offer:
     const Weight* weights
     uint32_t weight_count
 
+# The factors of the context weights that apply, multiplied in order.
+cdef inline double context_weight(const Offer* offer, const uint8_t* literals) noexcept nogil:
+    cdef double weight = 1.0
+    cdef uint32_t i
+    for i in range(offer.weight_count):
+        if literals[offer.weights[i].position]:
+            weight = weight * offer.weights[i].factor
+    return weight
+
+
 ctypedef struct Guard:
     uint32_t passes              # literal position of "definitely false"
     uint8_t reason
@@ -49,6 +59,8 @@ ctypedef struct Placement:
     bint at_hub
     bint allow_repeat
     int64_t max_age_ms           # 0: none
+    double diversity             # its strength, 0 to 1
+    int diverse_by               # core.diversity's BY_*
     const Slot* slots
     uint32_t slot_count
     Numbers treatments           # by offer ascending

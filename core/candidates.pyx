@@ -119,6 +119,8 @@ cdef class Candidates:
             target.at_hub = placement.answered_at == bundle.ANSWERED_AT_HUB
             target.allow_repeat = placement.allow_repeat
             target.max_age_ms = placement.max_age_ms
+            target.diversity = placement.diversity
+            target.diverse_by = placement.diverse_by
             slots = <Slot*>self._pool.take(len(placement.slots), sizeof(Slot))
             for k, (name, _) in enumerate(placement.slots):
                 slots[<size_t>k].key = self._piece(msgspec.json.encode(name) + b":")

@@ -161,6 +161,8 @@ cdef class Caps:
         if not self._loaded or self._record != record:
             self.reset()
             self._load(record)
+        if self._shown_count == 0:
+            return c.max <= 0
         if not c.per_all:
             return self._count(c, offer, minute) >= c.max
         if self._totals[cap] < 0:

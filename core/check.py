@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 from core import bundle as b
 from core.check_edge import check_edge
 from core.check_generals import check_general
-from core.check_models import check_model
+from core.check_models import check_model, check_offer_columns, check_offer_words
 from core.check_outbound import check_outbound
 from core.check_programs import check_program, fail
 from core.reasons import REASONS
@@ -25,6 +25,7 @@ LIST_LENGTH_MAX: Final = 1_000_000
 TEXT_LENGTH_MAX: Final = 65_536
 CANDIDATES_MAX: Final = 1_024
 SLOTS_PER_PLACEMENT_MAX: Final = 64
+DIMENSIONS_MAX: Final = 256
 PURPOSES_MAX: Final = 64
 RECORD_SLOTS_MAX: Final = 4_096
 SYSTEM_SLOTS: Final = 16
@@ -83,6 +84,7 @@ _Item = TypeVar("_Item")
 class _Check:
     def __init__(self, document: b.BundleDocument) -> None:
         self.document = document
+        self.dimensions = 0  # of the offers' vectors
         self.seen: list[int] = []  # per literal: the attributes that it depends on, as bits
 
     def run(self) -> None:
@@ -98,6 +100,7 @@ class _Check:
         _each("caps", document.caps, self._cap)
         _each("models", document.models, self._model)
         _each("offers", document.offers, self._offer)
+        check_offer_words(document)
         _each("treatments", document.treatments, self._treatment)
         _each("placements", document.placements, self._placement)
         _each("experiments", document.experiments, self._experiment)
@@ -249,10 +252,22 @@ class _Check:
             self._of(f"{path}.eligibility", offer.eligibility, self.document.rules)
         if offer.model != -1:
             self._of(f"{path}.model", offer.model, self.document.models)
+        check_offer_columns(path, offer, self.document)
         for rule, factor in offer.weights:
             self._of(f"{path}.weights", rule, self.document.rules)
             _finite(f"{path}.weights", factor)
         _range(f"{path}.exclusive_group", offer.exclusive_group, -1, len(self.document.offers) - 1)
+        self._vector(path, offer.vector)
+
+    def _vector(self, path: str, vector: list[float]) -> None:
+        """As many numbers as the other offers' have, of a vector of length 1."""
+        if not vector:
+            return
+        self.dimensions = self.dimensions or len(vector)
+        if len(vector) != self.dimensions or len(vector) > DIMENSIONS_MAX:
+            fail(f"{path}.vector", f"{self.dimensions} numbers, at most {DIMENSIONS_MAX}", len(vector))
+        for component in vector:
+            _range(f"{path}.vector", component, -1, 1)
 
     def _placement(self, path: str, placement: b.Placement) -> None:
         if placement.purpose != -1:
@@ -260,6 +275,8 @@ class _Check:
         _range(f"{path}.answered_at", placement.answered_at, b.ANSWERED_AT_EDGE, b.ANSWERED_AT_HUB)
         _range(f"{path}.deadline_ms", placement.deadline_ms, 0, INT64_MAX)
         _range(f"{path}.max_age_ms", placement.max_age_ms, 0, INT64_MAX)
+        _range(f"{path}.diversity", placement.diversity, 0, 1)
+        _range(f"{path}.diverse_by", placement.diverse_by, b.BY_TAGS, b.BY_VECTOR)
         _unique(f"{path}.slots", [name for name, _ in placement.slots], SLOTS_PER_PLACEMENT_MAX)
         for name, slot_type in placement.slots:
             _text(f"{path}.slots", name)
@@ -315,6 +332,7 @@ class _Check:
         _range(f"{path}.layer_from", experiment.layer_from, 0, MILLIONTHS)
         _range(f"{path}.layer_to", experiment.layer_to, experiment.layer_from, MILLIONTHS)
         _range(f"{path}.traffic", experiment.traffic, 0, MILLIONTHS)
+        _range(f"{path}.sticky_version", experiment.sticky_version, 0, b.STICKY_VERSION_MAX)
         if experiment.eligibility != -1:
             self._of(f"{path}.eligibility", experiment.eligibility, document.rules)
         for index in experiment.placements:
@@ -384,7 +402,7 @@ def _each(name: str, items: Sequence[_Item], check: Callable[[str, _Item], None]
         check(f"$.{name}[{i}]", item)
 
 
-def _range(path: str, number: int, low: int, high: int) -> None:
+def _range(path: str, number: float, low: int, high: int) -> None:
     if not low <= number <= high:
         fail(path, f"a number from {low} to {high}", number)
 

@@ -162,7 +162,7 @@ cdef class Engine:
                 if answer != NULL and answer.placement >= 0:
                     self._kernel.write_fallback(answer, cause)
             if request.trace:
-                scores = [[]] * self._kernel.answers.answer_count
+                scores = [([], [])] * self._kernel.answers.answer_count
             return self._finish(request, &situation, scores)
         finally:
             self._leave()
@@ -319,7 +319,8 @@ cdef class Engine:
                 continue
             if scores is not None:
                 self._kernel.scored = []
-                scores.append(self._kernel.scored)
+                self._kernel.arbitration.ranked = []
+                scores.append((self._kernel.scored, self._kernel.arbitration.ranked))
             if answer.placement >= 0:
                 self._kernel.answer(answer, &situation, request.context)
         return self._finish(request, &situation, scores)

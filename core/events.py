@@ -11,7 +11,12 @@ MESSAGE_ID_LENGTH_MAX: Final = 128
 PROPERTIES_BYTES_MAX: Final = 32 * 1024
 
 #: Event names with a meaning inside the system; all others only feed declared attributes.
-IMPRESSION: Final = "Impression"  # properties: placement, offer, treatment, channel, decision_id
+IMPRESSION: Final = "Impression"  # properties: placement, offer, treatment, channel, decision_id, experiments
+#: The fallback was displayed where experiments took part: an exposure without an offer. Properties:
+#: placement, channel, decision_id, experiments.
+EXPOSURE: Final = "Exposure"
+#: Events that say which variants were perceived: `experiments`, as the decision gave them.
+EXPOSURES: Final[frozenset[str]] = frozenset({IMPRESSION, EXPOSURE})
 #: Facts that a shop must keep whatever the consent: they pass without a behavioural purpose.
 ALWAYS_KEPT: Final[frozenset[str]] = frozenset(
     {

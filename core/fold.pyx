@@ -17,6 +17,7 @@ from core.plan cimport Feed
 from core.plan cimport FoldPlan as Plan
 from core.record cimport (
     ABSENT,
+    ASSIGNMENTS,
     BUCKETS,
     CONSENT,
     DENIED,
@@ -28,6 +29,7 @@ from core.record cimport (
     MAGIC,
     MINUTE_MS,
     RECORD_BYTES_LIMIT,
+    SLOT_ASSIGNMENTS,
     SLOT_BYTES,
     SLOT_IMPRESSIONS,
     SLOT_LIMIT,
@@ -56,10 +58,12 @@ from core.slots cimport (
     read_strings,
     text_bytes,
 )
+from core.sticky cimport exposed, read_assignments
 from core.tallies cimport Impressions, read_buckets, read_impressions, read_total_slot
 
 from core.errors import RecordError
 from core.events import ALWAYS_KEPT as _KEPT
+from core.events import EXPOSURES as _EXPOSURES
 from core.events import IMPRESSION as _IMPRESSION
 from core.identifiers import KNOWN_TYPES as _KNOWN
 from core.plan import FoldPlan  # no-cython-lint: part of this module's public names
@@ -73,6 +77,7 @@ cdef dict CONSENT_STATES = {"granted": GRANTED, "denied": DENIED, "withdrawn": W
 cdef frozenset KEPT = _KEPT
 cdef frozenset KNOWN = _KNOWN
 cdef str IMPRESSION = _IMPRESSION
+cdef frozenset EXPOSURES = _EXPOSURES
 
 
 @cython.final
@@ -160,6 +165,11 @@ cdef class State:
             slot = impression_slot(event.properties, at_ms)
             if slot is not None:
                 self.join(SLOT_IMPRESSIONS, slot)
+                result = 1
+        if plan.sticky and name in EXPOSURES:
+            slot = exposed(plan.sticky, event, at_ms)
+            if slot is not None:
+                self.join(SLOT_ASSIGNMENTS, slot)
                 result = 1
         return result
 
@@ -369,6 +379,8 @@ cdef Slot read_slot(const octet_t* record, RecordSlot slot):
         return read_consent(record, slot)
     if slot.kind == IMPRESSIONS:
         return read_impressions(record, slot)
+    if slot.kind == ASSIGNMENTS:
+        return read_assignments(record, slot)
     return read_score(record, slot)
 
 

@@ -6,6 +6,9 @@ from libc.string cimport memcmp, memcpy
 from core._types cimport octet_t
 from core.record cimport (
     ABSENT,
+    ASSIGNMENT_BYTES,
+    ASSIGNMENTS,
+    ASSIGNMENTS_LIMIT,
     BOOL,
     BUCKET_BYTES,
     BUCKETS,
@@ -32,6 +35,7 @@ from core.record cimport (
     MINUTE_MS,
     SCORE,
     SCORE_BYTES,
+    SLOT_ASSIGNMENTS,
     SLOT_BYTES,
     SLOT_CONSENT_ADS,
     SLOT_IMPRESSIONS,
@@ -45,12 +49,14 @@ from core.record cimport (
     TIMESTAMP,
     TOTAL,
     WITHDRAWN,
+    Assignment,
     BucketsHead,
     Impression,
     RecordSlot,
     Stamp,
     StringEntry,
     as_double,
+    assignment_at,
     bucket_at,
     buckets_head,
     header_at,
@@ -109,7 +115,7 @@ cdef inline size_t plain_bytes(
 ) noexcept nogil:
     cdef size_t taken = STAMP_BYTES
     cdef uint32_t length
-    if number <= SLOT_IMPRESSIONS or slot.heap != cursor or slot.flags >= KEEP_MIN or slot.count != 0:
+    if number <= SLOT_ASSIGNMENTS or slot.heap != cursor or slot.flags >= KEEP_MIN or slot.count != 0:
         return 0
     if size - cursor < STAMP_BYTES or not in_range(load64(record + cursor)):
         return 0
@@ -133,6 +139,8 @@ cdef inline bint kind_fits(unsigned int number, uint8_t kind) noexcept nogil:
         return kind == CONSENT
     if number == SLOT_IMPRESSIONS:
         return kind == IMPRESSIONS
+    if number == SLOT_ASSIGNMENTS:
+        return kind == ASSIGNMENTS
     return kind <= SCORE
 
 
@@ -156,6 +164,8 @@ cdef inline bint slot_fits(RecordSlot slot) noexcept nogil:
         return slot.flags == 0 and slot.count == 0 and GRANTED <= slot.value <= WITHDRAWN
     if kind == IMPRESSIONS:
         return slot.flags == 0 and slot.value == 0 and slot.count <= IMPRESSIONS_LIMIT
+    if kind == ASSIGNMENTS:
+        return slot.flags == 0 and slot.value == 0 and slot.count <= ASSIGNMENTS_LIMIT
     return slot.flags == 0 and slot.count == 0 and not is_nan(slot.value)
 
 
@@ -214,6 +224,8 @@ cdef size_t heap_bytes(const octet_t* record, RecordSlot slot) noexcept nogil:
         return padded(CONSENT_HEAD_BYTES + 8 + <size_t>text + load32(at + CONSENT_HEAD_BYTES + 4 + text))
     if slot.kind == IMPRESSIONS:
         return IMPRESSION_BYTES * <size_t>slot.count
+    if slot.kind == ASSIGNMENTS:
+        return ASSIGNMENT_BYTES * <size_t>slot.count
     return SCORE_BYTES
 
 
@@ -229,6 +241,8 @@ cdef inline bint entry_fits(const octet_t* record, RecordSlot slot) noexcept nog
         return consent_fits(record + slot.heap)
     if slot.kind == IMPRESSIONS:
         return impressions_fit(record, slot)
+    if slot.kind == ASSIGNMENTS:
+        return assignments_fit(record, slot)
     return in_range(load64(record + slot.heap)) and in_range(load64(record + slot.heap + 8))
 
 
@@ -329,3 +343,23 @@ cdef inline bint impression_before(Impression left, Impression right) noexcept n
     if left.offer != right.offer:
         return left.offer < right.offer
     return left.channel < right.channel
+
+
+cdef inline bint assignments_fit(const octet_t* record, RecordSlot slot) noexcept nogil:
+    cdef Assignment one
+    cdef Assignment previous = assignment_at(record, slot, 0)
+    cdef unsigned int number
+    if not in_range(previous.at_ms):
+        return False
+    for number in range(1, slot.count):
+        one = assignment_at(record, slot, number)
+        if not in_range(one.at_ms) or not assignment_before(previous, one):
+            return False
+        previous = one
+    return True
+
+
+cdef inline bint assignment_before(Assignment left, Assignment right) noexcept nogil:
+    if left.experiment != right.experiment:
+        return left.experiment < right.experiment
+    return left.source < right.source

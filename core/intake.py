@@ -21,6 +21,7 @@ from core.events import (
     Event,
     Identifier,
 )
+from core.exposures import take_exposure
 from core.identifiers import STRENGTH, VALUE_LENGTH_MAX, hash_identifier, normalise
 
 KINDS: Final = ("track", "identify", "page", "screen", "group", "alias")
@@ -100,6 +101,8 @@ def take_in(
     identifiers = _Identifiers(identifier_key)
     _collect_identifiers(identifiers, message, kind, private, trusted, user)
     _move_private(message, properties, private)
+    if "exposure" in properties or "experiments" in properties:
+        take_exposure(properties, identifier_key, identifiers.proved(), trusted=trusted)
     sealed = seal(_json(private)) if private and seal is not None else b""
     return Event(
         message_id=_message_id(message, new_id),
@@ -180,6 +183,10 @@ class _Identifiers:
                 expected=f"a string of 1 to {VALUE_LENGTH_MAX} characters", got=_shape(value), path=path
             )
         self.add(kind, text, verified=verified)
+
+    def proved(self) -> list[bytes]:
+        """Hashes of the identifiers that are no mere claims."""
+        return [digest for (_, digest), verified in self._verified.items() if verified]
 
     def sorted(self, path: str, expected: str) -> tuple[Identifier, ...]:
         """Strongest first, verified before claimed."""

@@ -39,5 +39,6 @@ cdef class FoldPlan:
     cdef dict aliases  # event alias -> canonical name
     cdef dict feeds  # canonical name -> tuple of Feed
     cdef dict purpose_slots  # purpose id -> record slot
+    cdef dict sticky  # id -> Sticky of the experiments that are sticky
     cdef tuple behaviour_slots  # slots of the purposes that let behaviour shape the profile
     cdef str canonical_name(self, str name)

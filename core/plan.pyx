@@ -37,6 +37,7 @@ from core.bundle import F_MIN as _MIN
 from core.bundle import F_STRINGS as _STRINGS
 from core.bundle import F_SUM as _SUM
 from core.errors import BundleError
+from core.sticky import sticky_experiments
 
 cdef extern from "values.h" nogil:
     bint parse_time "ov_parse_time"(const char* text, size_t size, int64_t* moment_ms) noexcept
@@ -85,6 +86,7 @@ cdef class FoldPlan:
             if not 0 <= index < len(document.purposes):
                 refuse("the index of a purpose", str(index), f"$.behaviour_purposes[{place}]")
         self.aliases = dict(document.aliases)
+        self.sticky = sticky_experiments(document.experiments)
         self.feeds = {name: tuple(listed) for name, listed in feeds.items()}
         self.purpose_slots = {purpose.id: purpose.slot for purpose in document.purposes}
         self.behaviour_slots = tuple([document.purposes[index].slot for index in document.behaviour_purposes])

@@ -24,6 +24,7 @@ cdef enum:
     SLOT_CONSENT_PERSONALIZATION = 0
     SLOT_CONSENT_ADS = 4
     SLOT_IMPRESSIONS = 5
+    SLOT_ASSIGNMENTS = 6
 
     RECORD_BYTES_LIMIT = 65536
     SLOT_LIMIT = 4096
@@ -31,6 +32,7 @@ cdef enum:
     STRINGS_LIMIT = 63
     BUCKETS_LIMIT = 64
     IMPRESSIONS_LIMIT = 256
+    ASSIGNMENTS_LIMIT = 256
     # Times, spans of time and bucket indexes lie within +-2^53, so sums of two of them cannot overflow.
     TIME_BITS = 53
 
@@ -39,6 +41,7 @@ cdef enum:
     BUCKET_BYTES = 16
     STRING_HEAD_BYTES = 20
     IMPRESSION_BYTES = 32
+    ASSIGNMENT_BYTES = 32
     CONSENT_HEAD_BYTES = 16
     SCORE_BYTES = 16
     MINUTE_MS = 60000  # an impression's unit of time
@@ -56,6 +59,7 @@ cdef enum Kind:
     CONSENT = 9  # heap: i64 effective at, u64 tie, u32 size, text version, u32 size, source
     IMPRESSIONS = 10  # heap: `count` Impression
     SCORE = 11  # heap: Score
+    ASSIGNMENTS = 12  # heap: `count` Assignment
 
 # Slot flags of BOOL to TIMESTAMP: which of several values stays.
 cdef enum Keep:
@@ -106,7 +110,7 @@ cdef struct RecordSlot:
     uint32_t heap  # bytes from the record's start, 0: none
     uint8_t kind  # Kind
     uint8_t flags  # Keep, or MILLIONTHS
-    uint16_t count  # entries of STRINGS, BUCKETS, IMPRESSIONS; else 0
+    uint16_t count  # entries of STRINGS, BUCKETS, IMPRESSIONS, ASSIGNMENTS; else 0
 
 # The event that a value came from; all zero for min and max.
 cdef struct Stamp:
@@ -132,6 +136,13 @@ cdef struct Impression:
     hash64_t channel  # XXH64 of the channel's name
     int64_t minute  # minutes since 1970
     int64_t impressions
+
+# A sticky assignment: what a source was shown first of an experiment. Ascending by (experiment, source).
+cdef struct Assignment:
+    hash64_t experiment  # core.bundle.experiment_key: the experiment's id and sticky version
+    hash64_t source  # the first 8 bytes of the source's identifier hash
+    hash64_t variant  # XXH64 of the variant's id
+    millis_t at_ms  # of the exposure
 
 cdef struct Score:
     millis_t scored_at_ms
@@ -333,6 +344,15 @@ cdef inline Impression impression_at(
     cdef Impression impression
     memcpy(&impression, record + slot.heap + IMPRESSION_BYTES * <size_t>number, IMPRESSION_BYTES)
     return impression
+
+
+# ASSIGNMENTS: entry `number` of `slot.count`.
+cdef inline Assignment assignment_at(
+    const octet_t* record, RecordSlot slot, unsigned int number
+) noexcept nogil:
+    cdef Assignment assignment
+    memcpy(&assignment, record + slot.heap + ASSIGNMENT_BYTES * <size_t>number, ASSIGNMENT_BYTES)
+    return assignment
 
 
 # SCORE: 1 and the score in *value, or 0 once its time to live is over.

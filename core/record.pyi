@@ -12,6 +12,7 @@ STRING_BYTES_MAX: Final[int]
 STRINGS_MAX: Final[int]
 BUCKETS_MAX: Final[int]
 IMPRESSIONS_MAX: Final[int]
+ASSIGNMENTS_MAX: Final[int]
 UNIT_KEY_BYTES: Final[int]
 
 def read_header(record: Buffer, *, verify: bool = True) -> Header: ...

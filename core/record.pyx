@@ -13,6 +13,9 @@ from core.hashing cimport record_checksum
 from core.heap cimport check_slots, heap_bytes
 from core.mathx cimport add_capped, add_wrapping, decay, floor_div, multiply_capped
 
+from operator import itemgetter
+
+from core.bundle import experiment_key
 from core.errors import RecordError
 from core.hashing import xxh64
 from core.header import Header
@@ -24,6 +27,7 @@ STRING_BYTES_MAX = TEXT_BYTES_LIMIT
 STRINGS_MAX = STRINGS_LIMIT
 BUCKETS_MAX = BUCKETS_LIMIT
 IMPRESSIONS_MAX = IMPRESSIONS_LIMIT
+ASSIGNMENTS_MAX = ASSIGNMENTS_LIMIT
 UNIT_KEY_BYTES = 16
 
 cdef dict CONSENT_STATES = {GRANTED: "granted", DENIED: "denied", WITHDRAWN: "withdrawn"}
@@ -99,11 +103,13 @@ def restamp(record, uint64_t sequence, millis_t packed_at_ms):
 
 
 def describe(record, document not None, millis_t now_ms):
-    """Return what a record holds at now, for people: attributes, `consent.<purpose>`, `impressions`.
+    """Return what a record holds at now, for people: attributes, `consent.<purpose>`, `impressions`,
+    `assignments`.
 
     Only what is present appears, defaults do not. Timestamps are ms since 1970, a consent is
     `{"state", "at", "text_version", "source"}`, impressions a list of `{"offer", "channel", "at", "count"}`,
-    where an id that the document does not know is its hash in hex.
+    assignments (sticky ones, as they were first shown) of `{"experiment", "variant", "at", "source"}`, where an
+    id that the document does not know is its hash in hex and a source the first 16 digits of its identifier's.
     """
     cdef Py_buffer view
     cdef const octet_t* at
@@ -124,6 +130,9 @@ def describe(record, document not None, millis_t now_ms):
         impressions = plain_impressions(at, slot_at(at, SLOT_IMPRESSIONS), document)
         if impressions:
             found["impressions"] = impressions
+        assignments = plain_assignments(at, slot_at(at, SLOT_ASSIGNMENTS), document)
+        if assignments:
+            found["assignments"] = assignments
     finally:
         PyBuffer_Release(&view)
     return found
@@ -200,6 +209,28 @@ cdef list plain_impressions(const octet_t* record, RecordSlot slot, document):
             }
         )
     return found
+
+
+cdef list plain_assignments(const octet_t* record, RecordSlot slot, document):
+    cdef Assignment one
+    cdef unsigned int number
+    cdef dict names = {}
+    cdef list found = []
+    for experiment in document.experiments if slot.kind == ASSIGNMENTS else ():
+        key = experiment_key(experiment.id, experiment.sticky_version)
+        names[key] = experiment.id, {xxh64(variant.id.encode()): variant.id for variant in experiment.variants}
+    for number in range(slot.count if slot.kind == ASSIGNMENTS else 0):
+        one = assignment_at(record, slot, number)
+        name, variants = names.get(one.experiment, (f"{one.experiment:016x}", {}))
+        found.append(
+            {
+                "experiment": name,
+                "variant": variants.get(one.variant, f"{one.variant:016x}"),
+                "at": one.at_ms,
+                "source": int(one.source).to_bytes(8, "little").hex(),
+            }
+        )
+    return sorted(found, key=itemgetter("at", "experiment", "source"))
 
 
 cdef object make_header(const octet_t* record):

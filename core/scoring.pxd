@@ -3,6 +3,7 @@
 cimport cython
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
+from core.linear cimport LinearModels
 from core.memory cimport Pool
 from core.trees cimport ov_trees
 from core.values cimport ov_value
@@ -37,8 +38,18 @@ ctypedef struct Calibration:
     const double* y
     uint32_t count           # of points
 
+# What an offer is to its model, or to the two parts of an uplift, treated first.
+ctypedef struct OfferRead:
+    const double* columns[2]
+    const void* words[2]     # what the columns leave of the trees' words; NULL: no trees that read the offer
+
 ctypedef struct Model:
-    bint plain               # linear or logistic without calibration: no more than terms
+    bint plain               # linear or logistic without calibration: no more than terms of the person
+    bint of_offer            # it or a part of it reads the offer
+    uint32_t column_count    # of the offer, that it reads itself
+    const uint32_t* columns  # by column: the number of the feature; linear and logistic only
+    void* half               # scratch: what the person leaves of the trees' words
+    uint64_t half_at         # the round that it is of
     int kind                 # MODEL_*
     bint logistic
     double intercept
@@ -55,6 +66,13 @@ ctypedef struct Model:
     uint64_t remembered_at   # round whose output is remembered; trees and uplift only
     double remembered
 
+
+# Offers that wait for the same trees.
+ctypedef struct Gathered:
+    Model* model
+    uint32_t count
+    const void* words[4]     # OV_TREE_OFFERS
+    double* wanted[4]
 
 # The features that the models of a placement read.
 ctypedef struct Group:
@@ -74,13 +92,22 @@ cdef class Models:
     cdef list _ensembles     # owners of the trees
     cdef double* _row        # scratch: the inputs of one row
     cdef void* _state        # scratch of ov_trees_row
+    cdef LinearModels _linear
+    cdef OfferRead* _offers  # by offer
+    cdef OfferRead* _nothing  # by model: an offer without attributes
     cdef uint64_t _round
 
     # Read what the models of a placement need (the number of placements: of all models) before their outputs.
     cdef void read(self, uint32_t placement, const ov_value* values) noexcept nogil
-    # Outputs of models (-1: none, 1.0) for the values that were read.
+    # Outputs of models (-1: none, 1.0) for the values that were read, each for an offer; `offers` NULL: for
+    # one without attributes.
     cdef void outputs(
-        self, const int32_t* models, uint32_t count, const ov_value* values, double* out
+        self,
+        const int32_t* models,
+        const uint32_t* offers,
+        uint32_t count,
+        const ov_value* values,
+        double* out,
     ) noexcept nogil
     # LinUCB's row of a bandit: the intercept, then weight * feature; OUT, one longer than its terms.
     cdef void vector(self, uint32_t model, double* out) noexcept nogil
@@ -89,8 +116,21 @@ cdef class Models:
 
     cdef double propensity(self, Model* model, const ov_value* values) noexcept nogil
 
-    cdef int _build(self, Model* target, model, dict numbers) except -1
-    cdef int _build_terms(self, Model* target, list items, dict numbers) except -1
+    cdef double _offered(
+        self, Model* model, const ov_value* values, const OfferRead* read, int part
+    ) noexcept nogil
+    cdef double _part(
+        self, int32_t model, const ov_value* values, const OfferRead* read, int part
+    ) noexcept nogil
+    cdef void _join(self, Gathered* gathered, const ov_value* values) noexcept nogil
+    cdef void _read_person(self, Model* model, const ov_value* values) noexcept nogil
+
+    cdef list _alike(self)
+    cdef int _build(self, Model* target, uint32_t number, model, dict numbers) except -1
+    cdef int _build_terms(self, Model* target, uint32_t number, list items, dict numbers) except -1
+    cdef int _build_offers(self, list models, list offers) except -1
+    cdef int _build_read(self, OfferRead* target, list models, int32_t model, columns) except -1
+    cdef int _build_words(self, OfferRead* target, int part, const Model* model, trees) except -1
     cdef int _build_feature(self, Feature* target, attribute, equals, missing) except -1
     cdef int _build_groups(self, list models, list groups, dict numbers) except -1
     cdef int _build_trees(self, Model* target, trees) except -1

@@ -2,11 +2,11 @@ from typing import final
 
 from typing_extensions import Buffer
 
-from core.bundle import Model
+from core.bundle import Model, Offer
 
 @final
 class Models:
-    def __new__(cls, models: list[Model], groups: list[list[int]]) -> Models: ...
+    def __new__(cls, models: list[Model], groups: list[list[int]], offers: list[Offer]) -> Models: ...
     @property
     def count(self) -> int: ...
     def score(self, model: int, row: Buffer, raw: bool = False) -> float: ...

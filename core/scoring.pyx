@@ -12,10 +12,14 @@ from libc.string cimport memcmp
 from core._types cimport octet_t
 from core.hashing cimport xxh64_c
 from core.mathx cimport exp_c
+from core.linear cimport LinearModels
 from core.memory cimport Pool
 from core.trees cimport (
+    OV_TREE_OFFERS,
     Ensemble,
+    ov_trees_half,
     ov_trees_lanes_size,
+    ov_trees_offers,
     ov_trees_row,
     ov_trees_rows,
     ov_trees_state_size,
@@ -38,10 +42,10 @@ cdef enum:
 @cython.final
 cdef class Models:
     """The models of one bundle, already checked by `core.check`; `groups`: by placement, the models of its
-    offers.
+    offers; `offers`: the bundle's.
     """
 
-    def __cinit__(self, list models not None, list groups not None):
+    def __cinit__(self, list models not None, list groups not None, list offers not None):
         cdef size_t state = 0, columns = 0, i
         cdef dict numbers = {}  # (attribute, equals, missing's repr) -> number of the feature
         self._pool = Pool()
@@ -50,11 +54,12 @@ cdef class Models:
         self.count = <uint32_t>len(models)
         self.models = <Model*>self._pool.take(self.count, sizeof(Model))
         for i, model in enumerate(models):
-            self._build(&self.models[i], model, numbers)
+            self._build(&self.models[i], <uint32_t>i, model, numbers)
         self._features = <Feature*>self._pool.take(len(numbers), sizeof(Feature))
         self._x = <double*>self._pool.take(len(numbers), sizeof(double))
         for i, (attribute, equals, missing) in enumerate(numbers):
-            self._build_feature(&self._features[i], attribute, equals, float(missing))
+            if attribute >= 0:
+                self._build_feature(&self._features[i], attribute, equals, float(missing))
         self._build_groups(models, [*groups, list(range(len(models)))], numbers)
         for i in range(self.count):
             if self.models[i].trees != NULL:
@@ -62,6 +67,8 @@ cdef class Models:
                 columns = max(columns, self.models[i].trees.column_count)
         self._state = self._pool.take(state, 1)
         self._row = <double*>self._pool.take(columns, sizeof(double))
+        self._build_offers(models, offers)
+        self._linear = LinearModels(self._alike())
 
     def __reduce__(self):
         raise TypeError("Models hold addresses and cannot be pickled")
@@ -117,27 +124,49 @@ cdef class Models:
             raise ValueError(f"expected the index of a model of trees, got {model}")
         return &self.models[model]
 
-    cdef int _build(self, Model* target, model, dict numbers) except -1:
+    cdef list _alike(self):
+        """Of each plain model what those that can be computed beside it have in common, and its numbers."""
+        cdef const Model* model
+        cdef uint32_t i, k
+        found = []
+        for i in range(self.count):
+            model = &self.models[i]
+            if not model.plain:
+                found.append(None)
+                continue
+            terms = tuple([model.terms[k] for k in range(model.count)])
+            weights = [model.weights[k] for k in range(model.count)]
+            found.append((terms, bool(model.logistic), model.intercept, weights))
+        return found
+
+    cdef int _build(self, Model* target, uint32_t number, model, dict numbers) except -1:
         target.kind = model.kind
         target.logistic = model.kind == bundle.MODEL_LOGISTIC
         target.intercept = model.intercept
         target.treated = model.treated
         target.control = model.control
-        target.plain = model.kind <= KIND_LOGISTIC and model.calibration is None
-        self._build_terms(target, model.features, numbers)
+        target.column_count = <uint32_t>bundle.offer_columns(model)
+        target.of_offer = target.column_count > 0
+        target.plain = model.kind <= KIND_LOGISTIC and model.calibration is None and not target.of_offer
+        self._build_terms(target, number, model.features, numbers)
         if model.trees is not None:
             self._build_trees(target, model.trees)
         if model.calibration is not None:
             self._build_calibration(target, model.calibration)
         return 0
 
-    cdef int _build_terms(self, Model* target, list items, dict numbers) except -1:
-        """Its terms; `numbers` grows by what no model before has read."""
+    cdef int _build_terms(self, Model* target, uint32_t number, list items, dict numbers) except -1:
+        """Its terms; `numbers` grows by what no model before has read. An offer's columns are its own."""
         cdef uint32_t* terms = <uint32_t*>self._pool.take(len(items), sizeof(uint32_t))
         cdef double* weights = <double*>self._pool.take(len(items), sizeof(double))
+        cdef uint32_t* columns = <uint32_t*>self._pool.take(len(items), sizeof(uint32_t))
         for i, item in enumerate(items):
-            terms[<size_t>i] = numbers.setdefault(_reads(item), len(numbers))
+            key = _reads(item) if item.column < 0 else (-1, number, item.column)
+            terms[<size_t>i] = numbers.setdefault(key, len(numbers))
             weights[<size_t>i] = item.weight
+            if item.column >= 0:
+                columns[<size_t>item.column] = terms[<size_t>i]
+        target.columns = columns
         target.terms = terms
         target.weights = weights
         target.count = <uint32_t>len(items)
@@ -162,7 +191,8 @@ cdef class Models:
         for i, group in enumerate(groups):
             read = [models[at] for at in group]
             read += [models[part] for model in read for part in (model.treated, model.control) if part >= 0]
-            found = sorted({numbers[_reads(item)] for model in read for item in model.features})
+            items = [item for model in read for item in model.features if item.column < 0]
+            found = sorted({numbers[_reads(item)] for item in items})
             features = <uint32_t*>self._pool.take(len(found), sizeof(uint32_t))
             for k, number in enumerate(found):
                 features[<size_t>k] = number
@@ -174,10 +204,11 @@ cdef class Models:
         cdef Ensemble ensemble = Ensemble("$", trees)
         cdef Input* inputs = <Input*>self._pool.take(len(trees.inputs), sizeof(Input))
         for i, one in enumerate(trees.inputs):
-            inputs[<size_t>i].attribute = one.attribute
+            inputs[<size_t>i].attribute = <uint32_t>max(one.attribute, 0)
             self._build_categories(&inputs[<size_t>i], one.categories)
         self._ensembles.append(ensemble)
         target.trees = &ensemble.trees
+        target.half = self._pool.take(ov_trees_state_size(target.trees) if target.of_offer else 0, 1)
         target.inputs = inputs
         target.link = trees.link
         target.scale = trees.scale
@@ -214,6 +245,48 @@ cdef class Models:
             copy[<size_t>i] = value
         return copy
 
+    cdef int _build_offers(self, list models, list offers) except -1:
+        """What the offers are to the models that score them, and what an offer without attributes is."""
+        cdef size_t i
+        for i, model in enumerate(models):
+            for part in (model.treated, model.control):
+                self.models[i].of_offer |= part >= 0 and self.models[<size_t>part].of_offer
+        self._offers = <OfferRead*>self._pool.take(len(offers), sizeof(OfferRead))
+        self._nothing = <OfferRead*>self._pool.take(self.count, sizeof(OfferRead))
+        for i, offer in enumerate(offers):
+            if offer.model >= 0 and self.models[<size_t>offer.model].of_offer:
+                self._build_read(&self._offers[i], models, offer.model, offer.columns)
+        for i in range(self.count):
+            if self.models[i].of_offer:
+                self._build_read(&self._nothing[i], models, <int32_t>i, None)
+        return 0
+
+    cdef int _build_read(self, OfferRead* target, list models, int32_t model, columns) except -1:
+        """`columns` None: what the model takes for missing."""
+        cdef const Model* scorer
+        found = models[model]
+        first = 0
+        for part, number in enumerate((found.treated, found.control) if found.treated >= 0 else (model,)):
+            scorer = &self.models[<size_t>number]
+            if not scorer.column_count:
+                continue
+            values = _missing(models[number]) if columns is None else columns[first:]
+            target.columns[<size_t>part] = self._doubles(list(values[:scorer.column_count]))
+            first += scorer.column_count
+            if scorer.trees != NULL:
+                self._build_words(target, part, scorer, models[number].trees)
+        return 0
+
+    cdef int _build_words(self, OfferRead* target, int part, const Model* model, trees) except -1:
+        """What an offer's columns leave of the words."""
+        cdef void* words = self._pool.take(ov_trees_state_size(model.trees), 1)
+        for i, one in enumerate(trees.inputs):
+            if one.column >= 0:
+                self._row[<size_t>i] = target.columns[part][<size_t>one.column]
+        ov_trees_half(model.trees, self._row, 1, words)
+        target.words[part] = words
+        return 0
+
     cdef void begin(self) noexcept nogil:
         self._round = self._round + 1
 
@@ -221,36 +294,113 @@ cdef class Models:
         cdef const Group* group = &self._groups[placement]
         cdef const Feature* feature
         cdef uint32_t i
+        self._linear.begin()
         for i in range(group.count):
             feature = &self._features[group.features[i]]
             self._x[group.features[i]] = _input(feature, &values[feature.attribute])
 
     cdef void outputs(
-        self, const int32_t* models, uint32_t count, const ov_value* values, double* out
+        self,
+        const int32_t* models,
+        const uint32_t* offers,
+        uint32_t count,
+        const ov_value* values,
+        double* out,
     ) noexcept nogil:
         cdef const Model* four[4]
         cdef double* wanted[4]
-        cdef uint32_t gathered = 0, i
+        cdef uint32_t plain = 0, i
         cdef Model* model
+        cdef const OfferRead* read
+        cdef Gathered gathered
+        gathered.model = NULL
+        gathered.count = 0
         for i in range(count):
             if models[i] < 0:
                 out[i] = 1.0
                 continue
             model = &self.models[models[i]]
-            if not model.plain:
+            if model.plain and self._linear.seats[models[i]].lanes >= 0:
+                out[i] = self._linear.output(self._linear.seats[models[i]], self._x)
+                continue
+            if model.plain:
+                four[plain] = model
+                wanted[plain] = &out[i]
+                plain += 1
+                if plain == 4:
+                    _finish_four(four, self._x, wanted, 4)
+                    plain = 0
+                continue
+            if not model.of_offer:
                 out[i] = self.propensity(model, values)
                 continue
-            four[gathered] = model
-            wanted[gathered] = &out[i]
-            gathered += 1
-            if gathered == 4:
-                _sum_four(four, self._x, wanted)
-                gathered = 0
-        for i in range(gathered):
-            wanted[i][0] = _sum_terms(four[i], self._x, four[i].intercept, 0)
-        for i in range(count):
-            if models[i] >= 0 and self.models[models[i]].plain and self.models[models[i]].logistic:
-                out[i] = _logistic(out[i])
+            read = &self._nothing[models[i]] if offers == NULL else &self._offers[offers[i]]
+            if model.trees == NULL:
+                out[i] = self._offered(model, values, read, 0)
+                continue
+            if gathered.count == OV_TREE_OFFERS or gathered.model != model:
+                self._join(&gathered, values)
+                gathered.model = model
+            gathered.words[gathered.count] = read.words[0]
+            gathered.wanted[gathered.count] = &out[i]
+            gathered.count += 1
+        self._join(&gathered, values)
+        _finish_four(four, self._x, wanted, plain)
+
+    cdef void _join(self, Gathered* gathered, const ov_value* values) noexcept nogil:
+        """Outputs of the offers that were gathered; none are left."""
+        cdef double raw[OV_TREE_OFFERS]
+        cdef uint32_t i
+        if gathered.count == 0:
+            return
+        self._read_person(gathered.model, values)
+        for i in range(gathered.count, <uint32_t>OV_TREE_OFFERS):
+            gathered.words[i] = gathered.words[0]
+        ov_trees_offers(gathered.model.trees, gathered.model.half, gathered.words, raw)
+        for i in range(gathered.count):
+            gathered.wanted[i][0] = _finished(gathered.model, raw[i])
+        gathered.count = 0
+
+    cdef void _read_person(self, Model* model, const ov_value* values) noexcept nogil:
+        """What the person leaves of the trees' words, once a round."""
+        cdef uint32_t i
+        if model.half_at == self._round:
+            return
+        for i in range(model.trees.column_count):
+            if not model.trees.columns[i].of_offer:
+                self._row[i] = _column(&model.inputs[i], &values[model.inputs[i].attribute])
+        ov_trees_half(model.trees, self._row, 0, model.half)
+        model.half_at = self._round
+
+    cdef double _offered(
+        self, Model* model, const ov_value* values, const OfferRead* read, int part
+    ) noexcept nogil:
+        """The output of a model that reads the offer; `part`: of an uplift, treated 0, control 1; else 0."""
+        cdef Gathered one
+        cdef double total
+        cdef uint32_t i
+        if model.kind == KIND_UPLIFT:
+            total = self._part(model.treated, values, read, 0)
+            return _calibrated(model, total - self._part(model.control, values, read, 1))
+        if model.trees != NULL:
+            one.model = model
+            one.count = 1
+            one.words[0] = read.words[part]
+            one.wanted[0] = &total
+            self._join(&one, values)
+            return total
+        for i in range(model.column_count):
+            self._x[model.columns[i]] = read.columns[part][i]
+        total = _sum_terms(model, self._x, model.intercept, 0)
+        return _calibrated(model, _logistic(total) if model.logistic else total)
+
+    cdef double _part(
+        self, int32_t model, const ov_value* values, const OfferRead* read, int part
+    ) noexcept nogil:
+        """The output of an uplift's part."""
+        if self.models[model].of_offer:
+            return self._offered(&self.models[model], values, read, part)
+        return self.propensity(&self.models[model], values)
 
     cdef void vector(self, uint32_t model, double* out) noexcept nogil:
         cdef const Model* found = &self.models[model]
@@ -349,6 +499,13 @@ cdef double _on_line(const Calibration* map, double score) noexcept nogil:
     return map.y[low] + (map.y[high] - map.y[low]) / (map.x[high] - map.x[low]) * (score - map.x[low])
 
 
+def _missing(model):
+    """What the columns of an offer without attributes are."""
+    if model.trees is not None:
+        return [NAN] * bundle.offer_columns(model)
+    return [item.missing for item in model.features if item.column >= 0]
+
+
 def _reads(item):
     """What tells a term's feature from others; missing by its digits, for -0.0 equals 0.0."""
     return item.attribute, item.equals, repr(item.missing)
@@ -385,6 +542,20 @@ cdef inline void _sum_four(const Model** models, const double* x, double** out) 
     out[1][0] = _sum_terms(b, x, total_b, common)
     out[2][0] = _sum_terms(c, x, total_c, common)
     out[3][0] = _sum_terms(d, x, total_d, common)
+
+
+cdef inline void _finish_four(
+    const Model** models, const double* x, double** out, uint32_t count
+) noexcept nogil:
+    """Outputs of up to four plain models."""
+    cdef uint32_t i
+    if count == 4:
+        _sum_four(models, x, out)
+    for i in range(count):
+        if count < 4:
+            out[i][0] = _sum_terms(models[i], x, models[i].intercept, 0)
+        if models[i].logistic:
+            out[i][0] = _logistic(out[i][0])
 
 
 cdef inline double _input(const Feature* feature, const ov_value* value) noexcept nogil:

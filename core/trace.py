@@ -7,6 +7,7 @@ the reason, the step and the cause.
 """
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
@@ -29,11 +30,12 @@ class Answered(msgspec.Struct, frozen=True):
     cause: str | None
     offer: str | None
     ai: bool
-    experiments: list[tuple[str, str]]
+    experiments: list[tuple[str, str, bool]]  # (experiment, variant, whether it was stored)
     consent: tuple[str, str, int] | None
     refused: list[tuple[int, str, str | None, str]]  # (offer, reason, cause, step)
     scores: list[tuple[int, float]]  # (offer, score)
     bandit: tuple[str, float, bool, int] | None  # (model, action probability, taken at random, sample)
+    ranks: list[tuple[int, float, float, float]]  # (offer, relevance, similarity, rank)
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -132,6 +134,9 @@ class _Walk:
             if step == "4":
                 yield self._refused(number, reason, cause, step)
         yield from self._scores()
+        for number, relevance, similarity, rank in self.answered.ranks:
+            told = {"relevance": relevance, "similarity": similarity, "rank": rank}
+            yield "diversity", self.document.offers[number].id, "true", told
         if self.answered.bandit is not None:
             model, probability, explored, sample = self.answered.bandit
             detail = {"offer": self.answered.offer, "action_probability": probability, "sample": sample}
@@ -196,11 +201,14 @@ class _Walk:
                 yield from self._guard("block_tags", guard)
 
     def _experiments(self) -> Iterator[_Part]:
-        assigned = dict(self.answered.experiments)
+        assigned = {name: (variant, sticky) for name, variant, sticky in self.answered.experiments}
         for experiment in sorted(self.document.experiments, key=lambda experiment: experiment.id):
             if self.answered.placement in experiment.placements:
                 detail = self._values(experiment.eligibility) if experiment.eligibility >= 0 else {}
-                yield "experiment", experiment.id, assigned.get(experiment.id, "not assigned"), detail
+                variant, sticky = assigned.get(experiment.id, ("not assigned", False))
+                if experiment.id in assigned:
+                    detail = {"assigned_by": "sticky" if sticky else "hash", **detail}
+                yield "experiment", experiment.id, variant, detail
 
     def _scores(self) -> Iterator[_Part]:
         for number, score in self.answered.scores:
@@ -212,6 +220,10 @@ class _Walk:
                 parts = [self.document.models[part] for part in (model.treated, model.control) if part >= 0]
                 read = itertools.chain.from_iterable(map(model_attributes, (model, *parts)))
                 detail |= self._named(list(read))
+                names = [name for one in (model, *parts) for name in one.columns]
+                detail |= {
+                    name: None if math.isnan(x) else x for name, x in zip(names, offer.columns, strict=True)
+                }
             for rule, factor in offer.weights:
                 yield "weight", offer.id, self.seen.verdicts[rule], {"factor": factor, **self._values(rule)}
             yield "score", offer.id, "true", detail

@@ -15,7 +15,7 @@
 #include <string.h>
 
 enum { OV_LIGHTGBM = 0, OV_XGBOOST = 1 };
-enum { OV_TREE_LANES = 8, OV_WORD_BITS = 64, OV_NARROW_BITS = 32 };
+enum { OV_TREE_OFFERS = 4, OV_TREE_LANES = 8, OV_WORD_BITS = 64, OV_NARROW_BITS = 32 };
 
 /* LightGBM's kZeroThreshold: what lies this near to zero is zero to it. */
 #define OV_TREE_ZERO ((double)1e-35f)
@@ -28,6 +28,7 @@ typedef struct {
     uint32_t category, category_end; /* nodes that ask for membership in a set of categories */
     uint32_t zero_is_missing;        /* 1: zero takes the list `zero` instead of `numeric` */
     uint32_t has_special;            /* 1: zero is missing, or there are categories */
+    uint32_t of_offer;               /* 1: the offer's, not the person's */
 } ov_column;
 
 /* The set of a categorical entry: `count` words of 32 categories from `begin`. */
@@ -150,6 +151,27 @@ __attribute__((target("avx2"))) static void ov_trees_lanes_avx2(const ov_trees *
     ov_trees_lanes(t, rows, state, out);
 }
 #endif
+
+/* What the offer's columns (`of_offer`), or else the person's, leave of every word: `state`, ov_trees_state_size bytes. */
+static void ov_trees_half(const ov_trees *t, const double *row, uint32_t of_offer, void *state) {
+    if (t->narrow)
+        ov_trees_half_narrow(t, t->library, row, of_offer, (uint32_t *)state);
+    else
+        ov_trees_half_wide(t, t->library, row, of_offer, (uint64_t *)state);
+}
+
+/* The raw scores of OV_TREE_OFFERS offers, from the person's half and the offers' halves: those of their whole rows. */
+static void ov_trees_offers(const ov_trees *t, const void *person, const void *const *offers, double *out) {
+    if (t->library == OV_XGBOOST) {
+        if (t->narrow)
+            ov_trees_offers_narrow(t, OV_XGBOOST, (const uint32_t *)person, offers, out);
+        else
+            ov_trees_offers_wide(t, OV_XGBOOST, (const uint64_t *)person, offers, out);
+    } else if (t->narrow)
+        ov_trees_offers_narrow(t, OV_LIGHTGBM, (const uint32_t *)person, offers, out);
+    else
+        ov_trees_offers_wide(t, OV_LIGHTGBM, (const uint64_t *)person, offers, out);
+}
 
 /* The raw scores of `count` rows, one after the other in memory; as each alone. `scratch`: ov_trees_lanes_size bytes. */
 static void ov_trees_rows(const ov_trees *t, const double *rows, size_t count, void *scratch, double *out) {

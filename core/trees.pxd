@@ -6,7 +6,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from core.memory cimport Pool
 
 cdef extern from "trees.h" nogil:
-    enum: OV_WORD_BITS, OV_NARROW_BITS
+    enum: OV_WORD_BITS, OV_NARROW_BITS, OV_TREE_OFFERS
 
     ctypedef struct ov_column:
         uint32_t numeric, numeric_end
@@ -15,6 +15,7 @@ cdef extern from "trees.h" nogil:
         uint32_t category, category_end
         uint32_t zero_is_missing
         uint32_t has_special
+        uint32_t of_offer
 
     ctypedef struct ov_set:
         uint32_t begin, count
@@ -39,6 +40,12 @@ cdef extern from "trees.h" nogil:
     size_t ov_trees_lanes_size(const ov_trees* trees) noexcept
     # Raw score of one row of `column_count` values, NaN where missing.
     double ov_trees_row(const ov_trees* trees, const double* row, void* state) noexcept
+    # What one half of the columns leaves of the words; OUT, ov_trees_state_size bytes.
+    void ov_trees_half(const ov_trees* trees, const double* row, uint32_t of_offer, void* state) noexcept
+    # Raw scores of OV_TREE_OFFERS offers from the person's half and theirs.
+    void ov_trees_offers(
+        const ov_trees* trees, const void* person, const void** offers, double* out
+    ) noexcept
     # Raw scores of rows that lie one after the other.
     void ov_trees_rows(
         const ov_trees* trees, const double* rows, size_t count, void* scratch, double* out

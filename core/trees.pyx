@@ -128,6 +128,7 @@ cdef class Ensemble:
             columns[i].zero_end = zero
             columns[i].zero_is_missing = column.zero_is_missing
             columns[i].has_special = column.zero_is_missing or column.category > 0
+            columns[i].of_offer = i < <size_t>len(trees.inputs) and trees.inputs[i].column >= 0
         self.trees.columns = columns
         self.trees.column_count = <uint32_t>len(trees.columns)
         return 0

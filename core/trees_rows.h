@@ -33,19 +33,53 @@ OV_INLINE void OV_NAME(ov_trees_special)(const ov_trees *t, uint32_t library, co
     }
 }
 
-OV_INLINE double OV_NAME(ov_trees_row)(const ov_trees *t, uint32_t library, const double *row, OV_WORD *restrict state) {
+/* What the value of one column rules out. */
+OV_INLINE void OV_NAME(ov_trees_column)(const ov_trees *t, uint32_t library, uint32_t c, double x, OV_WORD *restrict state) {
     const uint32_t *restrict words = t->words;
     const OV_WORD *restrict keeps = t->OV_KEEPS;
+    const ov_column *column = &t->columns[c];
+    const double *threshold = t->thresholds + column->numeric + c;
+    x = ov_tree_value(library, x);
+    if (!ov_tree_is_special(column, x))
+        for (uint32_t i = column->numeric; x > *threshold; i++, threshold++) state[words[i]] &= keeps[i];
+    if (x != x || column->has_special) OV_NAME(ov_trees_special)(t, library, column, x, state, 1);
+}
+
+OV_INLINE double OV_NAME(ov_trees_row)(const ov_trees *t, uint32_t library, const double *row, OV_WORD *restrict state) {
     memset(state, 0xff, t->word_count * sizeof(OV_WORD));
-    for (uint32_t c = 0; c < t->column_count; c++) {
-        const ov_column *column = &t->columns[c];
-        const double *threshold = t->thresholds + column->numeric + c;
-        double x = ov_tree_value(library, row[c]);
-        if (!ov_tree_is_special(column, x))
-            for (uint32_t i = column->numeric; x > *threshold; i++, threshold++) state[words[i]] &= keeps[i];
-        if (x != x || column->has_special) OV_NAME(ov_trees_special)(t, library, column, x, state, 1);
-    }
+    for (uint32_t c = 0; c < t->column_count; c++) OV_NAME(ov_trees_column)(t, library, c, row[c], state);
     return OV_NAME(ov_trees_sum)(t, library, state, 1);
+}
+
+static void OV_NAME(ov_trees_half)(const ov_trees *t, uint32_t library, const double *row, uint32_t of_offer, OV_WORD *state) {
+    memset(state, 0xff, t->word_count * sizeof(OV_WORD));
+    for (uint32_t c = 0; c < t->column_count; c++)
+        if (t->columns[c].of_offer == of_offer) OV_NAME(ov_trees_column)(t, library, c, row[c], state);
+}
+
+/* Sums of several offers side by side: each waits for its own last addition only. */
+OV_INLINE void OV_NAME(ov_trees_offers)(const ov_trees *t, uint32_t library, const OV_WORD *person, const void *const *offers,
+                                        double *out) {
+    const int one_word_each = t->word_count == t->tree_count;
+    const OV_WORD *of[OV_TREE_OFFERS];
+    double sums[OV_TREE_OFFERS];
+    for (int k = 0; k < OV_TREE_OFFERS; k++) {
+        of[k] = (const OV_WORD *)offers[k];
+        sums[k] = t->base;
+    }
+    for (uint32_t tree = 0; tree < t->tree_count; tree++) {
+        const uint32_t first = one_word_each ? tree : t->tree_words[tree];
+        for (int k = 0; k < OV_TREE_OFFERS; k++) {
+            uint32_t word = first;
+            OV_WORD left = person[word] & of[k][word];
+            while (!one_word_each && left == 0) {
+                word++;
+                left = person[word] & of[k][word];
+            }
+            sums[k] = ov_tree_sum(library, sums[k], t->leaves[t->word_leaves[word] + OV_LOWEST(left)]);
+        }
+    }
+    memcpy(out, sums, sizeof sums);
 }
 
 /* OV_TREE_LANES rows: `state` holds the lanes of every word, and after them the values by column. */

@@ -14,4 +14,5 @@ compile() {
 compile requirements/dev.txt pyproject.toml --extra edge --extra hub --group dev
 compile requirements/edge.txt pyproject.toml --extra edge --constraints requirements/dev.txt
 compile requirements/hub.txt pyproject.toml --extra hub --constraints requirements/dev.txt
+compile requirements/bench.txt pyproject.toml --extra edge --extra hub --group bench --constraints requirements/dev.txt
 echo uv | compile requirements/uv.lock.txt -

@@ -3,7 +3,8 @@
 `python3 tools/prepare.py` makes `.venv`, installs the locked packages with their hashes, generates the gRPC
 code, compiles the extensions in place and installs the checkout as editable. `--debug` makes the debug copy
 in `build/debug/lib` as well, `--sanitize` the one that AddressSanitizer and UndefinedBehaviorSanitizer watch
-in `build/sanitize/lib`; `--browser` installs Debian's Chromium where that is possible.
+in `build/sanitize/lib`; `--browser` installs Debian's Chromium where that is possible; `--peers` makes a
+second environment in `build/peers`, which has what the benchmarks compare with as well.
 
 Each step is remembered in `.stamps/` under a digest of everything it depends on, so contents count, not file
 times. A lock file serialises two runs in one checkout. Only the standard library is used, and the syntax
@@ -25,6 +26,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
+PEERS = ROOT / "build" / "peers"
 STAMPS = ROOT / ".stamps"
 
 PYTHON_MIN = (3, 11)
@@ -50,6 +52,7 @@ def main():
         "--sanitize", action="store_true", help="also build the watched copy in build/sanitize/lib"
     )
     parser.add_argument("--browser", action="store_true", help="install Debian's Chromium if it is missing")
+    parser.add_argument("--peers", action="store_true", help="also make build/peers for `make bench-full`")
     options = parser.parse_args()
     try:
         check_python()
@@ -83,6 +86,9 @@ def prepare(options):
             copy_sources(mode)
     if options.browser:
         install_browser()
+    if options.peers:
+        peers = digest(["requirements/bench.txt"], install)
+        step("peers", peers, sync_peers, done=python_of(PEERS).exists())
 
 
 def step(name, key, action, done=True):
@@ -144,6 +150,17 @@ def sync_packages():
     forget("install")
 
 
+def sync_peers():
+    """Apart from .venv, so that no test can lean on a peer; a package that both have is a link."""
+    say("installing the benchmarks' peers in build/peers (about 300 MB to fetch, 1 GB on the disk)")
+    if not python_of(PEERS).exists():
+        run(VENV / "bin" / "uv", "venv", "--quiet", "--clear", "--python", PYTHON, PEERS)
+    run(
+        *UV_PIP, "sync", "--quiet", "--python", python_of(PEERS), "--require-hashes", "requirements/bench.txt"
+    )
+    install_checkout(python_of(PEERS))
+
+
 def generate_protos():
     say("generating gRPC code")
     run(PYTHON, "setup.py", "--quiet", "build_protos")
@@ -194,9 +211,13 @@ def copy_sources(mode):
     run(PYTHON, *copy_build(mode), "build_py", "--force", mode=mode)
 
 
-def install_checkout():
+def python_of(environment):
+    return environment / "bin" / "python"
+
+
+def install_checkout(python=PYTHON):
     say("installing the checkout as editable")
-    run(*UV_PIP, "install", "--quiet", "--python", PYTHON, "--no-build-isolation", "--no-deps", "-e", ".")
+    run(*UV_PIP, "install", "--quiet", "--python", python, "--no-build-isolation", "--no-deps", "-e", ".")
 
 
 def install_browser():

@@ -9,7 +9,6 @@ from core.authoring.faults import (
     Fault,
     Faults,
     NoPlaces,
-    Path,
     Place,
     Places,
     render_path,
@@ -34,6 +33,7 @@ from core.authoring.types import (
     Settings,
     Template,
 )
+from core.authoring.unknown import Path
 
 __all__ = [
     "Catalogue",
@@ -52,9 +52,9 @@ __all__ = [
 class Catalogue(msgspec.Struct, kw_only=True):
     """Everything that people author, from all files together; lists in the order of the files.
 
-    `faults` are those of the form, found while reading; the compiler reports them with its own. What has
-    such a fault is left out of the lists and its id kept in `malformed` by kind, so that references to it
-    are not faults as well. `unread`: some file could not be read at all. `artifacts`: model files by path.
+    `faults` are those of the form, found while reading (`unlisted`: how many more there were than are
+    listed); the compiler reports them with its own. Each value that has such a fault is `unknown`: a
+    stand-in is in its place. `unread`: it is too large to be read. `artifacts`: model files by path.
     """
 
     governance: Governance | None = None
@@ -77,5 +77,6 @@ class Catalogue(msgspec.Struct, kw_only=True):
     artifacts: Mapping[str, str] = {}
     places: Places = NoPlaces()
     faults: list[Fault] = []
-    malformed: dict[str, set[str]] = {}
+    unlisted: int = 0
+    unknown: set[Path] = set()
     unread: bool = False

@@ -78,6 +78,7 @@ SYSTEM_EVENTS: Final[tuple[str, ...]] = (
     "Group",
     "Alias",
     "Impression",
+    "Exposure",
     "Offer Clicked",
     "Ticket Opened",
     "Ticket Closed",

@@ -1,15 +1,14 @@
 """Faults of a catalogue: where, what was expected, what came. All of them are reported at once."""
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple, NoReturn, Protocol
 
+from core.authoring.unknown import STAND_IN, Path, Unknown
 from core.errors import CoreError
 
 #: Faults beyond this are counted, not listed.
 FAULTS_MAX: Final = 20_000
 GOT_LENGTH_MAX: Final = 120
-
-#: The way to a value: kind, index into the catalogue's list of that kind, field, and so on.
-Path = tuple[str | int, ...]
 
 
 class Fault(NamedTuple):
@@ -73,23 +72,52 @@ class NoPlaces:
 
 
 class Faults:
-    """Collects the faults of one catalogue."""
+    """Collects the faults of one catalogue.
 
-    def __init__(self, places: Places, found: list[Fault]) -> None:
+    A fault rests on the value at its path, unless `of` names the values that it rests on. When one of them is
+    a stand-in for what has a fault of form, it follows from that fault and is left out.
+    """
+
+    def __init__(
+        self, places: Places, found: list[Fault], unknown: Iterable[Path] = (), unlisted: int = 0
+    ) -> None:
         self.places = places
         self.found = list(found)
-        self.count = len(found)
+        self.unknown = Unknown(unknown)
+        self.count = len(found) + unlisted
+        self.seen = 0  # those that were left out included
 
-    def add(self, path: Path, expected: str, got: str) -> None:
-        self._add(self.places.locate(path), expected, got)
+    def add(self, path: Path, expected: str, got: str, *, of: Iterable[Path] | None = None) -> None:
+        self.seen += 1
+        if not self._follows(path, expected, got, of):
+            self._add(self.places.locate(path), expected, got)
 
-    def add_inside(self, path: Path, line: int, column: int, expected: str, got: str) -> None:
+    def add_inside(
+        self,
+        path: Path,
+        line: int,
+        column: int,
+        expected: str,
+        got: str,
+        *,
+        of: Iterable[Path] | None = None,
+    ) -> None:
         """Add a fault inside a text value, such as an expression."""
-        self._add(self.places.locate_inside(path, line, column), expected, got)
+        self.seen += 1
+        if not self._follows(path, expected, got, of):
+            self._add(self.places.locate_inside(path, line, column), expected, got)
 
     def add_at(self, file: str, line: int, expected: str, got: str) -> None:
         """Add a fault of a file that is not part of the tree of values, such as a model's."""
+        self.seen += 1
         self._add(Place(file, line, 0, "$"), expected, got)
+
+    def _follows(self, path: Path, expected: str, got: str, of: Iterable[Path] | None) -> bool:
+        if not self.unknown:
+            return False
+        if STAND_IN in got or STAND_IN in expected or self.unknown.holds(path):
+            return True
+        return any(map(self.unknown.touches, (path,) if of is None else of))
 
     def _add(self, place: Place, expected: str, got: str) -> None:
         self.count += 1

@@ -1,10 +1,10 @@
-"""Readers of the small texts inside a catalogue: durations, timestamps, shares."""
+"""Readers of the small texts inside a catalogue: durations, timestamps, times of day, shares."""
 
 import datetime as dt
 import re
 from typing import Final
 
-from core.authoring.types import DURATION_PATTERN, TIMESTAMP_PATTERN
+from core.authoring.types import CLOCK_PATTERN, DURATION_PATTERN, TIMESTAMP_PATTERN
 
 UNITS_MS: Final[dict[str, int]] = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 DURATION_MS_MAX: Final = 36_525 * UNITS_MS["d"]  # a hundred years
@@ -12,6 +12,7 @@ MILLION: Final = 1_000_000
 
 _DURATION = re.compile(DURATION_PATTERN)
 _TIMESTAMP = re.compile(TIMESTAMP_PATTERN)
+_CLOCK = re.compile(CLOCK_PATTERN)
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MILLISECOND = dt.timedelta(milliseconds=1)
 
@@ -37,6 +38,14 @@ def timestamp_ms(text: str) -> int:
         return (moment - _EPOCH) // _MILLISECOND
     except (ValueError, OverflowError):
         raise ValueError("a time that exists, between the years 1 and 9999") from None
+
+
+def clock_minutes(text: str) -> int:
+    """Minutes since midnight of a time of day such as "21:30". Raises ValueError."""
+    if _CLOCK.fullmatch(text) is None:
+        raise ValueError('a time of day such as "21:30"')
+    hours, minutes = text.split(":")
+    return int(hours) * 60 + int(minutes)
 
 
 def millionths(share: float) -> int:

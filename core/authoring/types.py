@@ -10,6 +10,9 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from core.bundle import STICKY_VERSION_MAX
+from core.cel.ast import LENGTH_MAX
+
 ID_PATTERN: Final = "^[a-z0-9][a-z0-9._-]{0,79}$"
 #: No word that is a value or operator in expressions.
 NAME_PATTERN: Final = "^(?!(true|false|null|in)$)[a-z_][a-z0-9_]{0,79}$"
@@ -17,9 +20,9 @@ DURATION_PATTERN: Final = "^[0-9]{1,15}(ms|s|m|h|d)$"
 TIMESTAMP_PATTERN: Final = (
     "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$"
 )
+CLOCK_PATTERN: Final = "^([01][0-9]|2[0-3]):[0-5][0-9]$"
 #: Model files lie in the folder `models` of a catalogue: `.txt` of LightGBM, `.json` of XGBoost.
 ARTIFACT_PATTERN: Final = "^models/(?!.*\\.\\.)[A-Za-z0-9_][A-Za-z0-9_./ -]{0,180}\\.(txt|json)$"
-EXPRESSION_LENGTH_MAX: Final = 4_096
 TEXT_LENGTH_MAX: Final = 2_048
 TEMPLATE_LENGTH_MAX: Final = 256 * 1024
 STEPS_MAX: Final = 100
@@ -32,6 +35,8 @@ CATEGORIES_MAX: Final = 65_536
 POINTS_MAX: Final = 1_024
 ARMS_MAX: Final = 1_024
 DIMENSIONS_MAX: Final = 64
+VECTOR_LENGTH_MAX: Final = 256
+COMPONENT_MAX: Final = 1e6
 
 
 def _text(pattern: str, description: str) -> msgspec.Meta:
@@ -47,17 +52,16 @@ Duration = Annotated[str, _text(DURATION_PATTERN, 'a duration such as "90d", "36
 Timestamp = Annotated[str, _text(TIMESTAMP_PATTERN, "a time in RFC 3339, such as 2026-11-23T17:43:29Z")]
 Expression = Annotated[
     str,
-    msgspec.Meta(
-        min_length=1, max_length=EXPRESSION_LENGTH_MAX, description="a CEL expression (docs/expressions.md)"
-    ),
+    msgspec.Meta(min_length=1, max_length=LENGTH_MAX, description="a CEL expression (docs/expressions.md)"),
 ]
-ClockTime = Annotated[str, _text("^([01][0-9]|2[0-3]):[0-5][0-9]$", 'a time of day such as "21:30"')]
+ClockTime = Annotated[str, _text(CLOCK_PATTERN, 'a time of day such as "21:30"')]
 Locale = Annotated[
     str, _text("^[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2})?$", "a language tag such as en or de-AT")
 ]
 TimeScale = Annotated[float, msgspec.Meta(gt=0.0, le=1e6)]
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0, description="a share of all, from 0 to 1")]
 PosteriorCount = Annotated[float, msgspec.Meta(ge=0.01, le=1e9)]
+Component = Annotated[float, msgspec.Meta(ge=-COMPONENT_MAX, le=COMPONENT_MAX)]
 Text = Annotated[str, msgspec.Meta(max_length=TEXT_LENGTH_MAX)]
 Path = Annotated[
     str, msgspec.Meta(min_length=1, max_length=256, description="a dotted path, such as product.category")
@@ -67,6 +71,13 @@ AttributeName = Annotated[
     _text(
         "^(profile|context)\\.[a-z_][a-z0-9_]{0,79}$",
         "an attribute as in expressions: profile.ID or context.ID",
+    ),
+]
+ModelAttributeName = Annotated[
+    str,
+    _text(
+        "^(profile|context|offer)\\.[a-z_][a-z0-9_]{0,79}$",
+        "what a model reads: profile.ID, context.ID, or offer.NAME of the offer that is scored",
     ),
 ]
 ArtifactPath = Annotated[
@@ -169,6 +180,14 @@ class Purpose(_Owned, kw_only=True, frozen=True):
     gpc: bool = False
 
 
+class Diversity(_Authored, kw_only=True, frozen=True):
+    """How much an offer loses for being like those that earlier placements of the same decision chose: at
+    strength 0 nothing, at 1 nothing but that counts. Alike by common tags, or by the angle of vectors."""
+
+    strength: Share
+    by: Literal["tags", "vector"]
+
+
 class Placement(_Owned, kw_only=True, frozen=True):
     """A named slot on a channel. `purpose: none` never uses the profile. A fallback of null leaves the slot
     out."""
@@ -179,6 +198,7 @@ class Placement(_Owned, kw_only=True, frozen=True):
     deadline: Duration = "100ms"
     max_age: Duration | None = None
     allow_repeat: bool = False
+    diversity: Diversity | None = None
     slots: Annotated[dict[Id, SlotType], msgspec.Meta(min_length=1, max_length=64)]
     fallback: dict[Id, Id | None]
 
@@ -220,9 +240,12 @@ class Treatment(_Authored, kw_only=True, frozen=True):
 
 
 class Offer(_Owned, kw_only=True, frozen=True):
-    """What may be proposed."""
+    """What may be proposed. Models read its `attributes` as `offer.NAME`. `vector`: where it lies among the
+    others, for diversity."""
 
     tags: list[Id] = []
+    attributes: Annotated[dict[Name, bool | int | float | Text], msgspec.Meta(max_length=256)] = {}
+    vector: Annotated[list[Component], msgspec.Meta(max_length=VECTOR_LENGTH_MAX)] = []
     priority: Annotated[int, msgspec.Meta(ge=-PRIORITY_MAX, le=PRIORITY_MAX)] = 0
     value: Annotated[float, msgspec.Meta(ge=0.0, le=1e12)] = 1.0
     lever: Annotated[float, msgspec.Meta(ge=0.0, le=1e9)] = 1.0
@@ -288,7 +311,11 @@ class Variant(_Authored, kw_only=True, frozen=True):
 
 
 class Experiment(_Owned, kw_only=True, frozen=True):
-    """A comparison by random assignment. In a layer, `range` says which part of it is this experiment's."""
+    """A comparison by random assignment. In a layer, `range` says which part of it is this experiment's.
+
+    `sticky`: whoever was shown a variant keeps it when weights or traffic change; another `sticky_version`
+    forgets who was shown what.
+    """
 
     salt: ReadableName | None = None
     layer: Id | None = None
@@ -297,6 +324,8 @@ class Experiment(_Owned, kw_only=True, frozen=True):
     eligibility: Expression | None = None
     placements: Annotated[list[Id], msgspec.Meta(min_length=1)]
     variants: Annotated[list[Variant], msgspec.Meta(min_length=1, max_length=64)]
+    sticky: bool = False
+    sticky_version: Annotated[int, msgspec.Meta(ge=0, le=STICKY_VERSION_MAX)] = 0
 
 
 class Layer(_Owned, kw_only=True, frozen=True):
@@ -316,7 +345,7 @@ class Holdout(_Owned, kw_only=True, frozen=True):
 class Feature(_Authored, kw_only=True, frozen=True):
     """One term of a model. A string attribute needs `equals`."""
 
-    attribute: AttributeName
+    attribute: ModelAttributeName
     weight: float = 1.0
     missing: float = 0.0
     equals: Text | None = None
@@ -326,7 +355,7 @@ class Input(_Authored, kw_only=True, frozen=True):
     """What a model file's feature is. A string attribute needs `categories`: its number is the place of its
     value in them, and a value that is not there counts as missing."""
 
-    attribute: AttributeName
+    attribute: ModelAttributeName
     categories: Annotated[list[Text], msgspec.Meta(max_length=CATEGORIES_MAX)] = []
 
 
@@ -374,7 +403,7 @@ class Model(_Owned, kw_only=True, frozen=True):
     intercept: float = 0.0
     features: Annotated[list[Feature], msgspec.Meta(max_length=4_096)] = []
     artifact: ArtifactPath | None = None
-    inputs: Annotated[dict[ArtifactFeature, AttributeName | Input], msgspec.Meta(max_length=4_096)] = {}
+    inputs: Annotated[dict[ArtifactFeature, ModelAttributeName | Input], msgspec.Meta(max_length=4_096)] = {}
     link: Literal["raw", "logistic", "exp"] | None = None
     treated: Id | None = None
     control: Id | None = None

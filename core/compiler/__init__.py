@@ -4,7 +4,8 @@ docs/decisions/0004-bundle-and-tables.md says what the tables are.
 
 It goes in one pass: names and owners, events, attributes with their slots, expressions, then everything
 that refers to them, and last what an edge may see. A part that meets a fault notes it and goes on with
-something harmless in its place; nothing leaves unless there were none.
+something harmless in its place; nothing leaves unless there were none. What the reader could not read has a
+stand-in (`core.authoring.unknown`): a fault says what it rests on, and is none if that is a stand-in.
 """
 
 import msgspec
@@ -22,6 +23,7 @@ from core.compiler.generals import GeneralPart
 from core.compiler.governance import check_governance
 from core.compiler.layout import PURPOSE_FINGERPRINT, Layout, Slots
 from core.compiler.models import compile_models
+from core.compiler.offer_columns import OfferColumns, fill_columns
 from core.compiler.offers import (
     compile_caps,
     compile_guards,
@@ -58,7 +60,7 @@ def compile_catalogue(
         With all faults of the catalogue.
     """
     if catalogue.unread:
-        raise CatalogueError(catalogue.faults)
+        raise CatalogueError(catalogue.faults, len(catalogue.faults) + catalogue.unlisted)
     work = Work(catalogue)
     check_governance(work)
     check_purposes(work)
@@ -68,8 +70,7 @@ def compile_catalogue(
     purposes = _purposes(work, slots)
     rules = compile_expressions(work, attributes)
     document = _document(work, attributes, taxonomy, rules, purposes, slots.finish())
-    if not work.faults.count:
-        check_edges(work, attributes, rules, document)
+    check_edges(work, attributes, rules, document)
     if work.faults.count:
         work.faults.raise_all()
     if generals is not None:
@@ -92,6 +93,8 @@ def _document(
     layout: Layout,
 ) -> bundle.BundleDocument:
     treatments = compile_treatments(work)
+    columns = OfferColumns()
+    models = compile_models(work, attributes, columns)
     return bundle.BundleDocument(
         attributes=attributes.items,
         tables=rules.tables,
@@ -99,13 +102,13 @@ def _document(
         purposes=purposes,
         placements=place_treatments(work, compile_placements(work), treatments),
         treatments=treatments,
-        offers=compile_offers(work, rules),
+        offers=fill_columns(work, compile_offers(work, rules), columns, models),
         blocks=compile_blocks(work, attributes),
         guards=compile_guards(work, rules),
         caps=compile_caps(work, rules),
         experiments=compile_experiments(work, rules),
         holdouts=compile_holdouts(work),
-        models=compile_models(work, attributes),
+        models=models,
         folds=attributes.folds,
         aliases=taxonomy.aliases,
         taxonomy=sorted(taxonomy.names),

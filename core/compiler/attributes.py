@@ -64,13 +64,13 @@ class Attributes:
     items: list[bundle.Attribute] = field(default_factory=list)
     index: dict[str, int] = field(default_factory=dict)
     folds: list[bundle.FoldRule] = field(default_factory=list)
-    malformed: set[str] = field(default_factory=set)  # full names of those that were written with faults
+    malformed: set[str] = field(default_factory=set)  # full names of those whose type or place is unknown
 
     def find(self, work: Work, name: str, path: Path) -> int:
         """The index of an attribute by its full name; -1 and a fault at `path` if there is none."""
         found = self.index.get(name, -1)
         if found < 0 and name not in self.malformed:
-            work.faults.add(path, "a declared attribute", shown(name))
+            work.faults.add(path, "a declared attribute", shown(name), of=work.unnamed["attributes"])
         return found
 
 
@@ -92,11 +92,16 @@ def compile_attributes(work: Work, slots: Slots, taxonomy: Taxonomy) -> Attribut
     ]
     for path, attribute in work.ordered("attributes"):
         items.append(_compile(work, slots, taxonomy, result.folds, path, attribute))
+        unknown = work.faults.unknown
+        if unknown.touches((*path, "source")):
+            result.malformed |= {f"{scope}.{attribute.id}" for scope in ("profile", "context")}
+            if not unknown.holds((*path, "source")) and not unknown.holds((*path, "type")):
+                result.malformed.discard(full_name(attribute))
+        elif unknown.holds((*path, "type")):
+            result.malformed.add(full_name(attribute))
     items.sort(key=lambda item: item.name)
     result.items = items
-    result.index = {item.name: at for at, item in enumerate(items)}
-    names = work.catalogue.malformed.get("attributes", ())
-    result.malformed = {f"{scope}.{name}" for name in names for scope in ("profile", "context")}
+    result.index = {item.name: at for at, item in enumerate(items) if item.name not in result.malformed}
     result.folds.sort(key=lambda rule: rule.slot)
     return result
 
@@ -117,7 +122,8 @@ def _compile(
     default = _default(work, path, attribute)
     if attribute.source == "context":
         if attribute.id in CONTEXT:
-            work.faults.add((*path, "id"), "a name that is not built in", f"context.{attribute.id}")
+            built_in = f"context.{attribute.id}"
+            work.faults.add((*path, "id"), "a name that is not built in", built_in, of=[(*path, "source")])
         return bundle.Attribute(full_name(attribute), kind, bundle.READ_CONTEXT, -1, True, default)
     if isinstance(attribute.source, Source):
         read = _source(work, slots, taxonomy, folds, path, attribute, attribute.source)
@@ -125,7 +131,7 @@ def _compile(
             default = 0.0 if kind == bundle.FLOAT else 0
     else:
         if kind != bundle.FLOAT:
-            work.faults.add((*path, "type"), "float for a score", attribute.type)
+            work.faults.add((*path, "type"), "float for a score", attribute.type, of=[(*path, "source")])
         read = _Read(bundle.READ_SCORE, slots.slot(attribute.id, _fingerprint("score")))
     return bundle.Attribute(
         full_name(attribute), kind, read.reading, read.slot, attribute.edge, default, read.window_ms
@@ -144,13 +150,14 @@ def _source(
     path = (*path, "source")
     if source.trait is not None:
         source = _trait(work, path, source)
-    function = source.function
-    if function is None or not source.events:
-        work.faults.add(path, "`trait`, or `events` with a `function`", "neither")
-        return _Read(bundle.READ_PLAIN, -1)
-    _check_options(work, path, function, source)
     _check_events(work, taxonomy, path, source)
     _check_where(work, path, source)
+    function = source.function
+    if function is None or not source.events:
+        needed = [(*path, name) for name in ("trait", "events", "function")]
+        work.faults.add(path, "`trait`, or `events` with a `function`", "neither", of=needed)
+        return _Read(bundle.READ_PLAIN, -1)
+    _check_options(work, path, function, source)
     _check_type(work, path, attribute, source)
     window_ms = work.duration(source.window, (*path, "window"))
     rule = _fold_rule(work, path, attribute, source, window_ms)
@@ -169,7 +176,8 @@ def _trait(work: Work, path: Path, source: Source) -> Source:
         or any(getattr(source, name) for name in OPTION_NAMES)
         or source.where
     ):
-        work.faults.add((*path, "trait"), "`trait` alone, or `events` with a `function`", "both")
+        expected = "`trait` alone, or `events` with a `function`"
+        work.faults.add((*path, "trait"), expected, "both", of=[path])
     return Source(events=[IDENTIFY], function="last", property=f"traits.{source.trait}")
 
 
@@ -177,9 +185,11 @@ def _check_options(work: Work, path: Path, function: str, source: Source) -> Non
     for name in OPTION_NAMES:
         if getattr(source, name) and name not in OPTIONS[function]:
             allowed = ", ".join(sorted(OPTIONS[function]))
-            work.faults.add((*path, name), f"with the function {function} only {allowed}", f"`{name}`")
+            expected = f"with the function {function} only {allowed}"
+            work.faults.add((*path, name), expected, f"`{name}`", of=[(*path, "function"), (*path, name)])
     if source.property is None and function not in ("count",):
-        work.faults.add(path, f"`property`, which the function {function} needs", "none")
+        expected = f"`property`, which the function {function} needs"
+        work.faults.add(path, expected, "none", of=[(*path, "function"), (*path, "property")])
 
 
 def _check_events(work: Work, taxonomy: Taxonomy, path: Path, source: Source) -> None:
@@ -188,10 +198,11 @@ def _check_events(work: Work, taxonomy: Taxonomy, path: Path, source: Source) ->
         for at, name in enumerate(names):
             if name not in taxonomy.names:
                 hint = f", an alias of {shown(taxonomy.aliases[name])}" if name in taxonomy.aliases else ""
-                work.faults.add((*path, key, at), "a canonical event name", shown(name) + hint)
+                got = shown(name) + hint
+                work.faults.add((*path, key, at), "a canonical event name", got, of=work.unnamed["events"])
     both = set(source.events) & set(source.subtract)
     for name in sorted(both):
-        work.faults.add((*path, "subtract"), "events that are not in `events`", shown(name))
+        work.faults.add((*path, "subtract"), "events that are not in `events`", shown(name), of=())
 
 
 def _check_where(work: Work, path: Path, source: Source) -> None:
@@ -199,7 +210,8 @@ def _check_where(work: Work, path: Path, source: Source) -> None:
     for name, allowed in source.where.items():
         for value in allowed if isinstance(allowed, list) else [allowed]:
             if not is_storable(value):
-                work.faults.add((*path, "where", name), "ints of 64 bits and finite numbers", shown(value))
+                expected = "ints of 64 bits and finite numbers"
+                work.faults.add((*path, "where", name), expected, shown(value), of=())
 
 
 def _check_type(work: Work, path: Path, attribute: Attribute, source: Source) -> None:
@@ -209,7 +221,8 @@ def _check_type(work: Work, path: Path, attribute: Attribute, source: Source) ->
         allowed = ("float",)
     if attribute.type not in allowed:
         what = f"{' or '.join(allowed)} for {'a decaying ' if source.half_life else ''}{source.function}"
-        work.faults.add((*path[:-1], "type"), what, attribute.type)
+        rests = [(*path, "function"), (*path, "half_life")]
+        work.faults.add((*path[:-1], "type"), what, attribute.type, of=rests)
 
 
 def _fold_rule(
@@ -246,17 +259,19 @@ def _granularity(work: Work, path: Path, source: Source, window_ms: int, half_li
         if half_life_ms:
             return half_life_granularity_ms(half_life_ms)
         if source.resets:
-            work.faults.add(path, "`granularity` or `window` beside `resets`", "neither")
+            rests = [(*path, name) for name in ("function", "window", "half_life", "granularity", "resets")]
+            work.faults.add(path, "`granularity` or `window` beside `resets`", "neither", of=rests)
         return 0
     granularity_ms = work.duration(source.granularity, (*path, "granularity"))
     if not granularity_ms or not window_ms:
         return granularity_ms
+    rests = [(*path, "window"), (*path, "function")]
     if window_ms % granularity_ms:
         expected = f"a granularity that divides the window {source.window}"
-        work.faults.add((*path, "granularity"), expected, shown(source.granularity))
+        work.faults.add((*path, "granularity"), expected, shown(source.granularity), of=rests)
     elif window_ms // granularity_ms > GRANULES_MAX:
         expected = f"a window of at most {GRANULES_MAX} granules"
-        work.faults.add((*path, "granularity"), expected, f"{window_ms // granularity_ms}")
+        work.faults.add((*path, "granularity"), expected, f"{window_ms // granularity_ms}", of=rests)
     return granularity_ms
 
 
@@ -279,6 +294,7 @@ def _fingerprint(kind: str, rule: bundle.FoldRule | None = None) -> str:
 def _default(work: Work, path: Path, attribute: Attribute) -> bool | int | float | str | list[str] | None:
     """The declared default in the attribute's type."""
     value, kind = attribute.default, TYPES[attribute.type]
+    rests = [(*path, "type"), (*path, "default")]
     path = (*path, "default")
     if value is None:
         return None
@@ -286,19 +302,20 @@ def _default(work: Work, path: Path, attribute: Attribute) -> bool | int | float
         try:
             return timestamp_ms(value)
         except ValueError as error:
-            work.faults.add(path, str(error), shown(value))
+            work.faults.add(path, str(error), shown(value), of=rests)
             return None
     if kind == bundle.FLOAT and type(value) is int and abs(value) <= INT_MAX:
         return float(value)
     if kind == bundle.STRINGS and isinstance(value, list):
         if len(value) <= DEFAULT_STRINGS_MAX:
             return sorted(set(value))
-        work.faults.add(path, f"at most {DEFAULT_STRINGS_MAX} strings", str(len(value)))
+        expected = f"at most {DEFAULT_STRINGS_MAX} strings"
+        work.faults.add(path, expected, str(len(value)), of=rests[:1])
         return None
     python = {bundle.BOOL: bool, bundle.INT: int, bundle.FLOAT: float, bundle.STRING: str}.get(kind)
     if type(value) is python and is_storable(value):
         return value
-    work.faults.add(path, f"a default of type {TYPE_NAMES[kind]}", shown(value))
+    work.faults.add(path, f"a default of type {TYPE_NAMES[kind]}", shown(value), of=rests)
     return None
 
 

@@ -14,6 +14,8 @@ from core.compiler.work import Work
 
 SAMPLES: Final = 128
 MILLIONTHS: Final = 1_000_000
+#: Farther from the mean no draw of the method can lie.
+DEVIATIONS_MAX: Final = 16.0
 THOMPSON: Final = ("alpha", "beta", "mean", "deviation")
 LINUCB: Final = ("weights", "inverse")
 
@@ -29,24 +31,27 @@ def check_bandits(work: Work) -> None:
             first = found.setdefault(treatment.placement, model.id)
             if first != model.id:
                 expected = f"one bandit at {treatment.placement}, which has {first}"
-                work.faults.add(("offers", at, "model"), expected, model.id)
+                rests = [one for name in (first, model.id) for one in work.below("models", name, "kind")]
+                work.faults.add(("offers", at, "model"), expected, model.id, of=rests)
 
 
 def compile_bandit(work: Work, path: Path, model: Model) -> bundle.Bandit | None:
     """The tables of a bandit; None after faults."""
-    before = work.faults.count
+    before = work.faults.seen
     offers = sorted(name for name, offer in work.objects["offers"].items() if offer.model == model.id)
     for name in sorted(model.arms.keys() - {*offers}):
-        if not work.is_malformed("offers", name):
-            work.faults.add((*path, "arms", name), f"an offer whose model is {model.id}", shown(name))
+        rests = work.below("offers", name, "model") or work.unnamed["offers"]
+        work.faults.add((*path, "arms", name), f"an offer whose model is {model.id}", shown(name), of=rests)
     arms = [_arm(work, path, model, name) for name in offers]
     linucb = model.policy == "linucb"
     if linucb and len(model.features) + 1 > DIMENSIONS_MAX:
         expected = f"at most {DIMENSIONS_MAX - 1} features"
-        work.faults.add((*path, "features"), expected, str(len(model.features)))
+        work.faults.add((*path, "features"), expected, str(len(model.features)), of=[(*path, "policy")])
     if not linucb and (model.features or model.intercept or model.width is not None):
-        work.faults.add(path, "features, intercept and width with the policy linucb only", str(model.policy))
-    if work.faults.count > before or model.policy is None:
+        expected = "features, intercept and width with the policy linucb only"
+        rests = [(*path, name) for name in ("policy", "features", "intercept", "width")]
+        work.faults.add(path, expected, str(model.policy), of=rests)
+    if work.faults.seen > before or model.policy is None or work.faults.unknown.touches(path):
         return None
     numbers = [work.index("offers", name, path) for name in offers]
     floor = round((model.floor or 0.0) * MILLIONTHS)
@@ -68,24 +73,34 @@ def _arm(work: Work, path: Path, model: Model, name: str) -> Arm | None:
     arm = model.arms.get(name, model.prior)
     where = (*path, "arms", name) if own else (*path, "prior")
     if arm is None:
-        work.faults.add((*path, "arms"), f"what is known of {name}, or a `prior`", "neither")
+        expected = f"what is known of {name}, or a `prior`"
+        work.faults.add((*path, "arms"), expected, "neither", of=[(*path, "arms"), (*path, "prior")])
         return None
     given = {key for key in (*THOMPSON, *LINUCB) if getattr(arm, key) is not None}
     if model.policy == "linucb":
-        _check_linear(work, where, arm, given, len(model.features) + 1)
+        rests = [where, (*path, "policy"), (*path, "features")]
+        _check_linear(work, where, arm, given, len(model.features) + 1, rests)
     elif given not in ({"alpha", "beta"}, {"mean", "deviation"}):
-        work.faults.add(where, "alpha and beta, or mean and deviation", ", ".join(sorted(given)) or "none")
-    elif not (math.isfinite(arm.mean or 0.0) and 0.0 <= (arm.deviation or 0.0) < math.inf):
-        work.faults.add(where, "finite numbers, and a deviation of at least 0", str(arm.deviation))
+        expected = "alpha and beta, or mean and deviation"
+        got = ", ".join(sorted(given)) or "none"
+        work.faults.add(where, expected, got, of=[where, (*path, "policy")])
+    elif not _draws_finitely(arm.mean or 0.0, arm.deviation or 0.0):
+        expected = "a deviation of at least 0, and numbers whose draws are finite"
+        work.faults.add(where, expected, str(arm.deviation))
     return arm
 
 
-def _check_linear(work: Work, path: Path, arm: Arm, given: set[str], size: int) -> None:
+def _draws_finitely(mean: float, deviation: float) -> bool:
+    return deviation >= 0.0 and math.isfinite(abs(mean) + DEVIATIONS_MAX * deviation)
+
+
+def _check_linear(work: Work, path: Path, arm: Arm, given: set[str], size: int, rests: list[Path]) -> None:
     rows = arm.inverse or []
     if given != set(LINUCB):
-        work.faults.add(path, "weights and inverse", ", ".join(sorted(given)) or "none")
+        work.faults.add(path, "weights and inverse", ", ".join(sorted(given)) or "none", of=rests)
     elif len(arm.weights or []) != size or len(rows) != size or any(len(row) != size for row in rows):
-        work.faults.add(path, f"{size} weights and {size} rows of {size}, the intercept first", "others")
+        expected = f"{size} weights and {size} rows of {size}, the intercept first"
+        work.faults.add(path, expected, "others", of=rests)
     elif not all(map(math.isfinite, (*(arm.weights or []), *(value for row in rows for value in row)))):
         work.faults.add(path, "finite numbers", "others")
 

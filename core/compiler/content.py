@@ -18,6 +18,7 @@ SLOT_TYPES: Final[dict[str, int]] = {
     "number": bundle.SLOT_NUMBER,
     "bool": bundle.SLOT_BOOL,
 }
+DIVERSE_BY: Final = {"tags": bundle.BY_TAGS, "vector": bundle.BY_VECTOR}
 #: The attribute types that a block of each type can show.
 SHOWN: Final[dict[str, frozenset[int]]] = {
     "text": frozenset({bundle.STRING, bundle.INT, bundle.FLOAT, bundle.TIMESTAMP}),
@@ -41,13 +42,17 @@ def _block(work: Work, attributes: Attributes, path: Path, block: Block) -> bund
     if block.attribute is not None:
         attribute = _shown_attribute(work, attributes, path, block)
     elif block.value is None:
-        work.faults.add(path, "`value`, or `attribute`", "neither")
+        rests = [(*path, "value"), (*path, "attribute")]
+        work.faults.add(path, "`value`, or `attribute`", "neither", of=rests)
     if block.value is not None:
         _check_value(work, path, block)
     for name in ("prefix", "suffix"):
         if getattr(block, name) and (block.attribute is None or block.type not in TEXTUAL):
             work.faults.add(
-                (*path, name), "text around an attribute in a text or url block only", f"`{name}`"
+                (*path, name),
+                "text around an attribute in a text or url block only",
+                f"`{name}`",
+                of=[(*path, "attribute"), (*path, "type")],
             )
     value = block.value
     if type(value) is int and not -INT_MAX - 1 <= value <= INT_MAX:
@@ -68,12 +73,14 @@ def _shown_attribute(work: Work, attributes: Attributes, path: Path, block: Bloc
     if found >= 0 and attributes.items[found].type not in SHOWN[block.type]:
         allowed = " or ".join(TYPE_NAMES[kind] for kind in sorted(SHOWN[block.type]))
         got = TYPE_NAMES[attributes.items[found].type]
-        work.faults.add((*path, "attribute"), f"an attribute of type {allowed} in a {block.type} block", got)
+        expected = f"an attribute of type {allowed} in a {block.type} block"
+        work.faults.add((*path, "attribute"), expected, got, of=[(*path, "type")])
     return found
 
 
 def _check_value(work: Work, path: Path, block: Block) -> None:
     value: Any = block.value
+    rests = [(*path, name) for name in ("type", "attribute")]
     path = (*path, "value")
     if block.type in TEXTUAL:
         good = isinstance(value, str)
@@ -82,9 +89,10 @@ def _check_value(work: Work, path: Path, block: Block) -> None:
     else:
         good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if not good:
-        work.faults.add(path, f"a value of type {block.type}", shown(value))
+        work.faults.add(path, f"a value of type {block.type}", shown(value), of=rests[:1])
     elif block.type == "url" and block.attribute is None and not URL.match(value):
-        work.faults.add(path, "a URL that begins with https://, http:// or one /", shown(value))
+        expected = "a URL that begins with https://, http:// or one /"
+        work.faults.add(path, expected, shown(value), of=rests)
 
 
 def compile_placements(work: Work) -> list[bundle.Placement]:
@@ -104,22 +112,28 @@ def _placement(work: Work, path: Path, placement: Placement) -> bundle.Placement
         slots=[(name, SLOT_TYPES[kind]) for name, kind in placement.slots.items()],
         fallback=_fallback(work, path, placement),
         treatments=[],
+        diversity=0.0 if placement.diversity is None else placement.diversity.strength,
+        diverse_by=bundle.BY_TAGS if placement.diversity is None else DIVERSE_BY[placement.diversity.by],
     )
 
 
 def _fallback(work: Work, path: Path, placement: Placement) -> list[int]:
+    slots = (*path, "slots")
     path = (*path, "fallback")
     blocks = {name: block for name, block in placement.fallback.items() if block is not None}
     for name in placement.slots.keys() - placement.fallback.keys():
-        work.faults.add(path, f"a block (or null) for the slot {name}", "none")
+        work.faults.add(path, f"a block (or null) for the slot {name}", "none", of=[slots, path])
     chosen = slot_blocks(work, path, placement, blocks)
     for name, block in blocks.items():
         found = work.objects["blocks"].get(block)
         if found is not None and found.attribute is not None:
             expected = "a block without an attribute, since the fallback is the same for everybody"
-            work.faults.add((*path, name), expected, shown(block))
+            work.faults.add(
+                (*path, name), expected, shown(block), of=work.below("blocks", block, "attribute")
+            )
     for name in placement.fallback.keys() - placement.slots.keys() - blocks.keys():
-        work.faults.add((*path, name), f"a slot of the placement {placement.id}", shown(name))
+        expected = f"a slot of the placement {placement.id}"
+        work.faults.add((*path, name), expected, shown(name), of=[slots])
     return chosen
 
 
@@ -129,13 +143,16 @@ def slot_blocks(work: Work, path: Path, placement: Placement, blocks: dict[str, 
     for name, block in blocks.items():
         if name not in placement.slots:
             expected = f"a slot of the placement {placement.id} ({', '.join(placement.slots)})"
-            work.faults.add((*path, name), expected, shown(name))
+            rests = work.below("placements", placement.id, "slots")
+            work.faults.add((*path, name), expected, shown(name), of=rests)
             continue
         chosen[name] = work.index("blocks", block, (*path, name))
         found = work.objects["blocks"].get(block)
         if found is not None and found.type != placement.slots[name]:
             expected = f"a block of type {placement.slots[name]} for the slot {name}"
-            work.faults.add((*path, name), expected, f"{shown(block)} of type {found.type}")
+            rests = [(*one, name) for one in work.below("placements", placement.id, "slots")]
+            rests += work.below("blocks", block, "type")
+            work.faults.add((*path, name), expected, f"{shown(block)} of type {found.type}", of=rests)
     return list(chosen.values())
 
 

@@ -10,7 +10,10 @@ from core.compiler.work import Work
 
 
 def check_edges(work: Work, attributes: Attributes, rules: Rules, document: bundle.BundleDocument) -> None:
-    """Note every use of a hub-only attribute for an edge placement, each once."""
+    """Note every use of a hub-only attribute for an edge placement, each once.
+
+    The document may have faults: what it lacks is -1 in it.
+    """
     hub_only = {at for at, item in enumerate(attributes.items) if not item.edge}
     noted: set[tuple[Path, int]] = set()
     for placement in document.placements:
@@ -21,7 +24,10 @@ def check_edges(work: Work, attributes: Attributes, rules: Rules, document: bund
                 if (path, attribute) not in noted:
                     noted.add((path, attribute))
                     expected = f"attributes with `edge: true`, since {placement.id} is answered at the edge"
-                    work.faults.add(path, expected, attributes.items[attribute].name)
+                    name = attributes.items[attribute].name
+                    rests = work.below("placements", placement.id, "answered_at")
+                    rests += work.below("attributes", name.partition(".")[2], "edge", "source")
+                    work.faults.add(path, expected, name, of=rests)
 
 
 def _uses(
@@ -31,9 +37,10 @@ def _uses(
     at = document.placements.index(placement)
     experiments = [one for one in document.experiments if at in one.placements]
     treatments = [document.treatments[index] for index in placement.treatments]
-    offers = [document.offers[one.offer] for one in treatments]
-    blocks = {block for one in treatments for block in one.blocks} - {-1}
+    offers = [document.offers[one.offer] for one in treatments if one.offer >= 0]
+    blocks = {block for one in treatments for block in one.blocks}
     blocks |= {block for one in experiments for variant in one.variants for block in variant.blocks.values()}
+    blocks.discard(-1)
     guards = {
         index for one in treatments for index in (*one.suppressions, *one.exclusions, *one.brand_safety)
     }
@@ -67,4 +74,5 @@ def _model_uses(
     if model.trees is not None:
         yield (*path, "inputs"), [one.attribute for one in model.trees.inputs]
     for part in {model.treated, model.control} - {-1}:
-        yield from _model_uses(work, document, part)
+        if document.models[part].kind != bundle.MODEL_UPLIFT:
+            yield from _model_uses(work, document, part)

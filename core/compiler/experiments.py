@@ -40,6 +40,8 @@ def _experiment(work: Work, rules: Rules, path: Path, experiment: Experiment) ->
         eligibility=rules.index.get(f"experiment:{experiment.id}", -1),
         placements=placements,
         variants=variants,
+        sticky=experiment.sticky,
+        sticky_version=experiment.sticky_version,
     )
 
 
@@ -47,11 +49,13 @@ def _layer(work: Work, path: Path, experiment: Experiment) -> tuple[str, tuple[i
     """The layer's salt, empty without a layer, and the range in millionths."""
     if experiment.layer is None:
         if experiment.range is not None:
-            work.faults.add((*path, "range"), "`range` with a `layer` only", shown(list(experiment.range)))
+            got = shown(list(experiment.range))
+            work.faults.add((*path, "range"), "`range` with a `layer` only", got, of=[(*path, "layer")])
         return "", (0, MILLION)
     work.index("layers", experiment.layer, (*path, "layer"))
     if experiment.range is None:
-        work.faults.add(path, "`range`, the part of the layer that the experiment takes", "none")
+        expected = "`range`, the part of the layer that the experiment takes"
+        work.faults.add(path, expected, "none", of=[(*path, "range"), (*path, "layer")])
         return "", (0, MILLION)
     low, high = (millionths(share) for share in experiment.range)
     if low >= high:
@@ -73,13 +77,16 @@ def _variant(work: Work, path: Path, experiment: Experiment, variant: Variant, u
 def _check_slot(work: Work, path: Path, experiment: Experiment, name: str, block: str) -> None:
     """A variant's block fits the slot wherever one of the experiment's placements has it, and one has."""
     placements = [work.objects["placements"].get(one) for one in experiment.placements]
+    rests = [one for name in experiment.placements for one in work.below("placements", name, "slots")]
+    rests.append((*path[:2], "placements"))
     kinds = {one.slots[name] for one in placements if one is not None and name in one.slots}
     if not kinds and None not in placements:
-        work.faults.add(path, "a slot of one of the experiment's placements", shown(name))
+        work.faults.add(path, "a slot of one of the experiment's placements", shown(name), of=rests)
     found = work.objects["blocks"].get(block)
     if found is not None and kinds - {found.type}:
         expected = f"a block of type {' and '.join(sorted(kinds))} for the slot {name}"
-        work.faults.add(path, expected, f"{shown(block)} of type {found.type}")
+        rests += work.below("blocks", block, "type")
+        work.faults.add(path, expected, f"{shown(block)} of type {found.type}", of=rests)
 
 
 def _check_overlaps(work: Work) -> None:
@@ -95,7 +102,12 @@ def _check_overlaps(work: Work) -> None:
             if low < reached:
                 path = (*work.paths["experiments"][name], "range")
                 expected = f"a range apart from that of {holder} in the layer {layer}"
-                work.faults.add(path, expected, f"[{low / MILLION}, {high / MILLION})")
+                rests = [
+                    place
+                    for one in (name, holder)
+                    for place in work.below("experiments", one, "range", "layer")
+                ]
+                work.faults.add(path, expected, f"[{low / MILLION}, {high / MILLION})", of=rests)
             if high > reached:
                 reached, holder = high, name
 
@@ -107,7 +119,7 @@ def _check_crowds(work: Work) -> None:
             counts[placement] = counts.get(placement, 0) + 1
             if counts[placement] == EXPERIMENTS_PER_PLACEMENT_MAX + 1:
                 expected = f"at most {EXPERIMENTS_PER_PLACEMENT_MAX} experiments on {placement}"
-                work.faults.add((*path, "placements", at), expected, "more")
+                work.faults.add((*path, "placements", at), expected, "more", of=())
 
 
 def compile_holdouts(work: Work) -> list[bundle.Holdout]:

@@ -15,7 +15,7 @@ from core.cel.tables import FALSE, TRUE, Planes, TableBuilder
 from core.cel.typed import Typed, attributes_of
 from core.compiler.attributes import Attributes
 from core.compiler.generals import GeneralPart, GeneralParts
-from core.compiler.work import Work
+from core.compiler.work import OpenNames, Work
 from core.errors import ExpressionError
 
 #: Which planes of a rule decide; the other one only explains.
@@ -55,9 +55,11 @@ class Expressions:
     def __init__(self, work: Work, attributes: Attributes) -> None:
         self._work = work
         self._attribute_names = [item.name for item in attributes.items]
-        names: dict[str, tuple[int, int] | None] = dict.fromkeys(attributes.malformed)
-        names.update({item.name: (at, item.type) for at, item in enumerate(attributes.items)})
-        self._environment = Environment(names)
+        names: dict[str, tuple[int, int] | None] = {
+            item.name: (at, item.type) for at, item in enumerate(attributes.items)
+        }
+        names.update(dict.fromkeys(attributes.malformed))
+        self._environment = Environment(OpenNames(names) if work.unnamed["attributes"] else names)
         self._builder = TableBuilder()
         self._lowering = Lowering(self._builder)
         self._generals = GeneralParts(work)
@@ -78,8 +80,8 @@ class Expressions:
 
     def add_segments(self) -> None:
         """Compile the segments, those first that others name."""
-        malformed = self._work.catalogue.malformed.get("segments", ())
-        self._environment.segments = dict.fromkeys((*malformed, *self._work.objects["segments"]))
+        segments = dict.fromkeys(self._work.objects["segments"])
+        self._environment.segments = OpenNames(segments) if self._work.unnamed["segments"] else segments
         for segment in _in_order(self._work, self._parse):
             path = (*self._work.paths["segments"][segment.id], "when")
             typed, faults = self._check(segment.when)

@@ -17,6 +17,8 @@ from core.compiler.work import Work
 
 END: Final = -1
 ACTIONS: Final = ("wait", "wait_for", "branch", "send", "end")
+#: What of a step says where it leads.
+WAYS: Final = ("wait", "wait_for", "branch", "end", "next")
 #: The word that a rule's name has for a journey's exits, in the place of a step.
 EXIT: Final = "exit"
 
@@ -38,6 +40,9 @@ class _Compilation:
         self.path = path
         self.journey = journey
         self.indexes: dict[str, int] = {}
+        steps = [(*path, "steps", at) for at in range(len(journey.steps))]
+        self.names: list[Path] = [(*step, "id") for step in steps]
+        self.ways = self.names + [(*step, name) for step in steps for name in WAYS]
 
     def run(self) -> bundle.Journey:
         journey, path = self.journey, self.path
@@ -77,7 +82,9 @@ class _Compilation:
         following = below if step.next is None else self._target((*path, "next"), step.next)
         if len(actions) != 1:
             got = "none" if not actions else " and ".join(f"`{name}`" for name in actions)
-            self.work.faults.add(path, f"one of {', '.join(f'`{name}`' for name in ACTIONS)}", got)
+            expected = f"one of {', '.join(f'`{name}`' for name in ACTIONS)}"
+            rests = [(*path, name) for name in ACTIONS]
+            self.work.faults.add(path, expected, got, of=rests)
             return bundle.Step(step.id, bundle.STEP_BRANCH, following)
         if step.wait_for is not None:
             return self._wait_for(path, step, step.wait_for, following)
@@ -95,13 +102,16 @@ class _Compilation:
     def _target(self, path: Path, name: str) -> int:
         found = self.indexes.get(name, END)
         if found == END:
-            self.work.faults.add(path, "the id of a step of this journey", shown(name))
+            expected = "the id of a step of this journey"
+            self.work.faults.add(path, expected, shown(name), of=self.names)
         return found
 
     def _wait_for(self, path: Path, step: Step, wait: WaitFor, following: int) -> bundle.Step:
         where = (*path, "wait_for")
         if step.next is not None and wait.then is not None and wait.otherwise is not None:
-            self.work.faults.add((*path, "next"), "no `next` beside `then` and `otherwise`", shown(step.next))
+            expected = "no `next` beside `then` and `otherwise`"
+            rests = [(*where, "then"), (*where, "otherwise")]
+            self.work.faults.add((*path, "next"), expected, shown(step.next), of=rests)
         return bundle.Step(
             id=step.id,
             kind=bundle.STEP_WAIT_FOR,
@@ -116,7 +126,8 @@ class _Compilation:
 
     def _end(self, path: Path, step: Step) -> bundle.Step:
         if step.next is not None:
-            self.work.faults.add((*path, "next"), "no `next` beside `end`", shown(step.next))
+            expected = "no `next` beside `end`"
+            self.work.faults.add((*path, "next"), expected, shown(step.next), of=[(*path, "end")])
         return bundle.Step(step.id, bundle.STEP_END)
 
     def _branches(self, path: Path, step: Step) -> list[tuple[int, int]]:
@@ -134,12 +145,14 @@ class _Compilation:
         master = work.objects["templates"].get(step.send.template)
         if found is not None and found.answered_at != "hub":
             expected = "a placement that is answered at the hub, where journeys run"
-            work.faults.add(
-                (*path, "placement"), expected, f"{found.id}, answered at the {found.answered_at}"
-            )
+            got = f"{found.id}, answered at the {found.answered_at}"
+            rests = work.below("placements", found.id, "answered_at")
+            work.faults.add((*path, "placement"), expected, got, of=rests)
         if found is not None and master is not None and found.channel != master.channel:
             expected = f"a template of the channel {found.channel} of {found.id}"
-            work.faults.add((*path, "template"), expected, f"{master.id} of {master.channel}")
+            rests = work.below("placements", found.id, "channel")
+            rests += work.below("templates", master.id, "channel")
+            work.faults.add((*path, "template"), expected, f"{master.id} of {master.channel}", of=rests)
         return placement, template
 
     def _span(self, path: Path, text: str | None) -> int:
@@ -148,7 +161,7 @@ class _Compilation:
         scaled = self.work.duration(text, path) / scale
         if scaled > bundle.SPAN_MS_MAX:
             expected = f"a duration of at most {bundle.SPAN_MS_MAX} ms after division by the time scale"
-            self.work.faults.add(path, expected, f"{text} / {scale}")
+            self.work.faults.add(path, expected, f"{text} / {scale}", of=[("settings", "time_scale")])
             return 1
         return max(1, round(scaled))
 
@@ -158,7 +171,8 @@ class _Compilation:
         name = one.event or ""
         if name not in self.taxonomy.names:
             hint = f", an alias of {shown(alias)}" if (alias := self.taxonomy.aliases.get(name)) else ""
-            self.work.faults.add((*path, "event"), "a canonical event name", shown(name) + hint)
+            rests = self.work.unnamed["events"]
+            self.work.faults.add((*path, "event"), "a canonical event name", shown(name) + hint, of=rests)
         return bundle.Occurrence(
             name, {key: self._allowed(path, key, value) for key, value in sorted(one.where.items())}
         )
@@ -168,15 +182,16 @@ class _Compilation:
         for item in allowed:
             if not is_storable(item):
                 expected = "ints of 64 bits and finite numbers"
-                self.work.faults.add((*path, "where", key), expected, shown(item))
+                self.work.faults.add((*path, "where", key), expected, shown(item), of=())
         return allowed
 
     def _exit(self, path: Path, at: int, one: Exit) -> bundle.Exit:
         if (one.event is None) == (one.when is None):
             got = "neither" if one.event is None else "both"
-            self.work.faults.add(path, "`event` or `when`", got)
+            self.work.faults.add(path, "`event` or `when`", got, of=[(*path, "event"), (*path, "when")])
         elif one.where and one.event is None:
-            self.work.faults.add((*path, "where"), "`where` beside an `event` only", "`where`")
+            expected = "`where` beside an `event` only"
+            self.work.faults.add((*path, "where"), expected, "`where`", of=[(*path, "event")])
         if one.event is not None:
             return bundle.Exit(self._occurrence(path, one), -1)
         return bundle.Exit(None, self._rule(f"{EXIT}:{at}"))
@@ -190,7 +205,7 @@ class _Compilation:
 
     def _check_reached(self, steps: list[bundle.Step]) -> None:
         reached: set[int] = set()
-        stack = [0]
+        stack = [0] if steps else []
         while stack:
             at = stack.pop()
             if at not in reached and at != END:
@@ -199,9 +214,8 @@ class _Compilation:
         for at, step in enumerate(steps):
             if at not in reached:
                 path = (*self.path, "steps", at)
-                self.work.faults.add(
-                    path, "a step that the first one leads to", f"{shown(step.id)}, never reached"
-                )
+                expected = "a step that the first one leads to"
+                self.work.faults.add(path, expected, f"{shown(step.id)}, never reached", of=self.ways)
 
     def _check_loops(self, steps: list[bundle.Step]) -> None:
         """Whoever goes round without waiting goes round for ever. Each such loop is named once."""
@@ -211,7 +225,8 @@ class _Compilation:
             if loop:
                 names = [steps[at].id for at in loop]
                 path = (*self.path, "steps", loop[0])
-                self.work.faults.add(path, "a wait somewhere in each loop", " -> ".join([*names, names[0]]))
+                got = " -> ".join([*names, names[0]])
+                self.work.faults.add(path, "a wait somewhere in each loop", got, of=self.ways)
 
     def _check_attributes(self) -> None:
         prefix = f"journey:{self.journey.id}:"

@@ -7,6 +7,7 @@ from core import bundle
 from core.authoring import Path, shown
 from core.authoring.types import AppliesTo, Cap, Offer, Rule
 from core.compiler.content import slot_blocks
+from core.compiler.diversity import check_vectors, unit_vector
 from core.compiler.expressions import Rules
 from core.compiler.scopes import ScopeIndex, check_scope
 from core.compiler.work import Work
@@ -28,6 +29,7 @@ def compile_offers(work: Work, rules: Rules) -> list[bundle.Offer]:
     """The offers in id order."""
     names = {offer.exclusive_group for offer in work.catalogue.offers if offer.exclusive_group is not None}
     groups = {name: at for at, name in enumerate(sorted(names))}
+    check_vectors(work)
     return [_offer(work, rules, groups, path, offer) for path, offer in work.ordered("offers")]
 
 
@@ -35,9 +37,9 @@ def _offer(work: Work, rules: Rules, groups: dict[str, int], path: Path, offer: 
     valid_from = work.timestamp(offer.valid_from, (*path, "valid_from"), INT64_MIN)
     valid_until = work.timestamp(offer.valid_until, (*path, "valid_until"), INT64_MAX)
     if valid_from >= valid_until:
-        work.faults.add(
-            (*path, "valid_until"), f"a time after valid_from {offer.valid_from}", shown(offer.valid_until)
-        )
+        expected = f"a time after valid_from {offer.valid_from}"
+        rests = [(*path, "valid_from"), (*path, "valid_until")]
+        work.faults.add((*path, "valid_until"), expected, shown(offer.valid_until), of=rests)
     return bundle.Offer(
         id=offer.id,
         tags=sorted(set(offer.tags)),
@@ -53,6 +55,7 @@ def _offer(work: Work, rules: Rules, groups: dict[str, int], path: Path, offer: 
             for at, one in enumerate(offer.weights)
         ],
         exclusive_group=-1 if offer.exclusive_group is None else groups[offer.exclusive_group],
+        vector=unit_vector(work, (*path, "vector"), offer.vector),
     )
 
 
@@ -66,12 +69,14 @@ def _guard(work: Work, rules: Rules, path: Path, rule: Rule) -> bundle.Guard:
     check_scope(work, (*path, "applies_to"), scope)
     if scope.block_tags and (scope.offers or scope.tags or scope.placements):
         expected = "`block_tags` alone, or offers, tags and placements"
-        work.faults.add((*path, "applies_to", "block_tags"), expected, "both")
+        work.faults.add((*path, "applies_to", "block_tags"), expected, "both", of=())
     if scope.block_tags and rule.kind == "suppression":
         expected = "`block_tags` in an exclusion or brand_safety rule only"
-        work.faults.add((*path, "applies_to", "block_tags"), expected, "a suppression")
+        kind = [(*path, "kind")]
+        work.faults.add((*path, "applies_to", "block_tags"), expected, "a suppression", of=kind)
     if rule.reason is not None and rule.kind != "suppression":
-        work.faults.add((*path, "reason"), "`reason` in a suppression only", shown(rule.reason))
+        expected = "`reason` in a suppression only"
+        work.faults.add((*path, "reason"), expected, shown(rule.reason), of=[(*path, "kind")])
     reason = "brand_safety" if rule.kind == "brand_safety" else rule.reason or "suppressed"
     tagged = {
         name for name, block in work.objects["blocks"].items() if set(block.tags) & set(scope.block_tags)
@@ -117,7 +122,7 @@ def _cap(work: Work, rules: Rules, path: Path, cap: Cap, offers: list[int]) -> b
 
 def compile_treatments(work: Work) -> list[bundle.Treatment]:
     """The treatments in id order, each with what applies to it."""
-    overridden = _overridden_slots(work)
+    overridden, overriding = _overridden_slots(work)
     guards = {kind: ScopeIndex(_scopes(work, kind)) for kind in KINDS}
     caps = ScopeIndex((at, cap.applies_to) for at, (_, cap) in enumerate(work.ordered("caps")))
     treatments = []
@@ -128,7 +133,9 @@ def compile_treatments(work: Work) -> list[bundle.Treatment]:
         if found is not None:
             blocks = slot_blocks(work, (*path, "blocks"), found, treatment.blocks)
             for name in found.slots.keys() - treatment.blocks.keys() - overridden.get(found.id, set()):
-                work.faults.add((*path, "blocks"), f"a block for the slot {name} of {found.id}", "none")
+                expected = f"a block for the slot {name} of {found.id}"
+                rests = [(*path, "blocks"), *work.below("placements", found.id, "slots"), *overriding]
+                work.faults.add((*path, "blocks"), expected, "none", of=rests)
         treatments.append(
             bundle.Treatment(
                 id=treatment.id,
@@ -151,14 +158,18 @@ def _scopes(work: Work, kind: str) -> Iterator[tuple[int, AppliesTo]]:
             yield at, rule.applies_to
 
 
-def _overridden_slots(work: Work) -> dict[str, set[str]]:
-    """Slots for which some experiment brings blocks, by placement: a treatment may leave those open."""
+def _overridden_slots(work: Work) -> tuple[dict[str, set[str]], list[Path]]:
+    """Slots for which some experiment brings blocks, by placement: a treatment may leave those open. And what
+    of that is a stand-in."""
     found: dict[str, set[str]] = {}
-    for experiment in work.catalogue.experiments:
+    unknown = list(work.unread)
+    for at, experiment in enumerate(work.catalogue.experiments):
+        rests: list[Path] = [("experiments", at, name) for name in ("placements", "variants")]
+        unknown += filter(work.faults.unknown.touches, rests)
         slots = {name for variant in experiment.variants for name in variant.blocks}
         for placement in experiment.placements:
             found.setdefault(placement, set()).update(slots)
-    return found
+    return found, unknown[:1]
 
 
 def place_treatments(
@@ -177,7 +188,8 @@ def place_treatments(
     for at, (path, placement) in enumerate(work.ordered("placements")):
         count = len(by_placement.get(at, ()))
         if count > CANDIDATES_MAX:
-            work.faults.add(path, f"at most {CANDIDATES_MAX} treatments for {placement.id}", str(count))
+            expected = f"at most {CANDIDATES_MAX} treatments for {placement.id}"
+            work.faults.add(path, expected, str(count), of=())
     return [
         _with_treatments(placement, [by for _, by in sorted(by_placement.get(at, {}).items())])
         for at, placement in enumerate(placements)

@@ -47,11 +47,12 @@ def compile_outbound(work: Work, rules: Rules, taxonomy: Taxonomy) -> bundle.Out
 
 def _template(work: Work, path: Path, template: Template) -> bundle.Template:
     if template.channel == EMAIL:
-        _check_mailbox(work, (*path, "sender"), template.sender)
+        _check_mailbox(work, path, "sender", template.sender)
         if template.reply_to is not None:
-            _check_mailbox(work, (*path, "reply_to"), template.reply_to)
+            _check_mailbox(work, path, "reply_to", template.reply_to)
     if not (template.mjml.strip() or template.text.strip()):
-        work.faults.add(path, "`mjml`, `text` or both", "neither")
+        rests = [(*path, "mjml"), (*path, "text")]
+        work.faults.add(path, "`mjml`, `text` or both", "neither", of=rests)
     if not template.subject.strip():
         work.faults.add((*path, "subject"), "a subject", shown(template.subject))
     for name in ("subject", "preheader"):
@@ -71,10 +72,10 @@ def _template(work: Work, path: Path, template: Template) -> bundle.Template:
     )
 
 
-def _check_mailbox(work: Work, path: Path, text: str) -> None:
+def _check_mailbox(work: Work, path: Path, name: str, text: str) -> None:
     if MAILBOX.fullmatch(text) is None:
         expected = "an address such as shop@example.com, or Shop <shop@example.com>"
-        work.faults.add(path, expected, shown(text))
+        work.faults.add((*path, name), expected, shown(text), of=[(*path, "channel")])
 
 
 def _check_one_line(work: Work, path: Path, text: str) -> None:
@@ -90,11 +91,14 @@ def _check_strings(work: Work, path: Path, template: Template) -> None:
     own = template.strings.get(template.locale)
     if own is None:
         expected = f"strings in the template's own language {template.locale}"
-        work.faults.add(path, expected, ", ".join(sorted(template.strings)))
+        rests = [(*path[:-1], "locale"), path]
+        work.faults.add(path, expected, ", ".join(sorted(template.strings)), of=rests)
         return
     for locale, words in template.strings.items():
         for key in sorted(words.keys() - own.keys()):
-            work.faults.add((*path, locale, key), f"a key of the strings in {template.locale}", shown(key))
+            expected = f"a key of the strings in {template.locale}"
+            rests = [(*path[:-1], "locale"), (*path, template.locale)]
+            work.faults.add((*path, locale, key), expected, shown(key), of=rests)
 
 
 def _quiet_hours(work: Work) -> list[bundle.QuietHours]:
@@ -102,16 +106,13 @@ def _quiet_hours(work: Work) -> list[bundle.QuietHours]:
     for at, one in enumerate(work.catalogue.settings.quiet_hours):
         path: Path = ("settings", "quiet_hours", at)
         work.repeated(one.channels, (*path, "channels"), "channel")
-        start, end = _minutes(one.start), _minutes(one.end)
+        start = work.clock(one.start, (*path, "start")) or 0
+        end = work.clock(one.end, (*path, "end")) or 0
         if start == end:
-            work.faults.add((*path, "end"), f"another time than the start {one.start}", shown(one.end))
+            expected = f"another time than the start {one.start}"
+            work.faults.add((*path, "end"), expected, shown(one.end), of=[(*path, "start"), (*path, "end")])
         found.append(bundle.QuietHours(sorted(set(one.channels)), start, end))
     return found
-
-
-def _minutes(clock: str) -> int:
-    hours, minutes = clock.split(":")
-    return int(hours) * 60 + int(minutes)
 
 
 def _translations(
@@ -119,7 +120,8 @@ def _translations(
 ) -> dict[str, tuple[str | None, str | None, str | None]]:
     path = (*path, "translations")
     if block.type != "text":
-        work.faults.add(path, "translations in a text block only", f"a {block.type} block")
+        kind = [(*path[:-1], "type")]
+        work.faults.add(path, "translations in a text block only", f"a {block.type} block", of=kind)
     for locale, one in block.translations.items():
         _check_translation(work, (*path, locale), block, one)
     words = {locale: (one.value, one.prefix, one.suffix) for locale, one in block.translations.items()}
@@ -128,11 +130,13 @@ def _translations(
 
 
 def _check_translation(work: Work, path: Path, block: Block, one: Translation) -> None:
+    of_block = work.below("blocks", block.id, "value", "attribute")
     if one.value is None and one.prefix is None and one.suffix is None:
         work.faults.add(path, "`value`, `prefix` or `suffix`", "none of them")
     if one.value is not None and block.value is None:
-        work.faults.add((*path, "value"), "no value, since the block has none", shown(one.value))
+        expected = "no value, since the block has none"
+        work.faults.add((*path, "value"), expected, shown(one.value), of=of_block[:1])
     for name in ("prefix", "suffix"):
         if getattr(one, name) is not None and block.attribute is None:
             expected = "text around an attribute only, which the block has not"
-            work.faults.add((*path, name), expected, f"`{name}`")
+            work.faults.add((*path, name), expected, f"`{name}`", of=of_block[1:])

@@ -15,7 +15,7 @@ class Taxonomy:
 
 def compile_taxonomy(work: Work) -> Taxonomy:
     """Join the declared events to the built-in ones."""
-    names = EVENTS | work.objects["events"].keys() | work.catalogue.malformed.get("events", set())
+    names = EVENTS | work.objects["events"].keys()
     aliases: dict[str, str] = {}
     for path, event in work.ordered("events"):
         for at, alias in enumerate(event.aliases):

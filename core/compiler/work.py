@@ -7,8 +7,9 @@ from typing import Any, Final, TypeVar
 from core.authoring import Catalogue, Faults, Path, shown
 from core.authoring.builtins import NO_PURPOSE, PURPOSES
 from core.authoring.limits import OBJECTS_MAX, OTHER_OBJECTS_MAX
-from core.authoring.text import duration_ms, timestamp_ms
+from core.authoring.text import clock_minutes, duration_ms, timestamp_ms
 from core.authoring.types import LIST_KINDS
+from core.authoring.unknown import STAND_IN, UNREAD
 
 _Result = TypeVar("_Result")
 
@@ -34,27 +35,40 @@ SINGULAR: Final[dict[str, str]] = {
 ID_FIELDS: Final = {"events": "name"}
 
 
+class OpenNames(dict[str, Any]):
+    """Names of which some cannot be read: every one is in it, with nothing known of those that are not."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __missing__(self, name: str) -> None:
+        """Nothing is known of it."""
+
+
 class Work:
     """The state of one compilation."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
-        self.faults = Faults(catalogue.places, catalogue.faults)
+        self.faults = Faults(catalogue.places, catalogue.faults, catalogue.unknown, catalogue.unlisted)
         self.paths: dict[str, dict[str, Path]] = {kind: {} for kind in SINGULAR}
         self.objects: dict[str, dict[str, Any]] = {kind: {} for kind in SINGULAR}
+        self.unread: list[Path] = [UNREAD] if UNREAD in catalogue.unknown else []
+        #: Where objects have no id that can be read: whatever is named and not found may be one of them.
+        self.unnamed: dict[str, list[Path]] = {kind: list(self.unread) for kind in SINGULAR}
         self._index: dict[str, dict[str, int]] = {}
         self._check_counts()
         self._collect()
 
     def _check_counts(self) -> None:
         """A crowd ends the compilation at once, with the other crowds: what else is wrong would drown."""
-        before = self.faults.count
+        before = self.faults.seen
         for kind in LIST_KINDS:
             limit = OBJECTS_MAX.get(kind, OTHER_OBJECTS_MAX)
             count = len(getattr(self.catalogue, kind))
             if count > limit:
-                self.faults.add((kind,), f"at most {limit} {kind}", str(count))
-        if self.faults.count > before:
+                self.faults.add((kind,), f"at most {limit} {kind}", str(count), of=())
+        if self.faults.seen > before:
             self.faults.raise_all()
 
     def _collect(self) -> None:
@@ -62,6 +76,8 @@ class Work:
         for kind in SINGULAR:
             for path, item in self._named(kind):
                 name = getattr(item, ID_FIELDS.get(kind, "id"))
+                if name.startswith(STAND_IN):
+                    self.unnamed[kind].append(path)
                 if name in self.objects[kind]:
                     first = self.faults.places.locate(self.paths[kind][name])
                     where = f" at {first.file}:{first.line}" if first.file else ""
@@ -97,13 +113,15 @@ class Work:
     def index(self, kind: str, name: str, path: Path) -> int:
         """The bundle's index of a named object; -1 and a fault at `path` if there is none."""
         found = self._index[kind].get(name, -1)
-        if found < 0 and not self.is_malformed(kind, name):
-            self.faults.add(path, f"the id of {_with_article(SINGULAR[kind])}", shown(name))
+        if found < 0:
+            expected = f"the id of {_with_article(SINGULAR[kind])}"
+            self.faults.add(path, expected, shown(name), of=self.unnamed[kind][:1])
         return found
 
-    def is_malformed(self, kind: str, name: str) -> bool:
-        """Say whether an object of this id was written, but has faults of form."""
-        return name in self.catalogue.malformed.get(kind, ())
+    def below(self, kind: str, name: str, *fields: str) -> list[Path]:
+        """The paths of fields of a named object, for what rests on them; none without the object."""
+        path = self.paths[kind].get(name)
+        return [] if path is None else [(*path, field) for field in fields]
 
     def indexes(self, kind: str, names: list[str], path: Path) -> list[int]:
         """The indexes of several, ascending, each once; unknown ones are faults."""
@@ -131,6 +149,10 @@ class Work:
         """Milliseconds since 1970 of a timestamp; `otherwise` for none, and after a fault."""
         value = self._read(timestamp_ms, text, path)
         return otherwise if value is None else value
+
+    def clock(self, text: str, path: Path) -> int | None:
+        """Minutes since midnight of a time of day; None after a fault."""
+        return self._read(clock_minutes, text, path)
 
     def _read(self, reader: Callable[[str], _Result], text: str | None, path: Path) -> _Result | None:
         if text is None:

@@ -138,11 +138,11 @@
     if (!answer || !answer.decision) return;
     for (const element of (root || document).querySelectorAll("[data-onevoice-placement]")) {
       const placement = answer.decision.placements[element.dataset.onevoicePlacement];
-      if (placement) fill(element, element.dataset.onevoicePlacement, placement, answer.decision.id);
+      if (placement) fill(element, element.dataset.onevoicePlacement, placement, answer);
     }
   }
 
-  function fill(element, name, placement, decisionId) {
+  function fill(element, name, placement, answer) {
     for (const slot of element.querySelectorAll("[data-onevoice-slot]")) {
       if (slot.closest("[data-onevoice-placement]") !== element) continue;
       const block = placement.blocks[slot.dataset.onevoiceSlot];
@@ -154,20 +154,24 @@
     }
     element.dataset.onevoiceReason = placement.reason;
     element.dataset.onevoiceAi = String(placement.ai);
-    watch(element, { name, offer: placement.offer, treatment: placement.treatment, decisionId });
+    watch(element, {
+      name, offer: placement.offer, treatment: placement.treatment, decisionId: answer.decision.id,
+      experiments: placement.experiments, exposure: answer.exposures && answer.exposures[name],
+    });
   }
 
   function isSafeUrl(value) {
     return typeof value === "string" && /^(https?:\/\/|\/(?![\/\\]))/i.test(value) && !/[\u0000-\u0020\\]/.test(value);
   }
 
-  // ---- Impressions: evaluating is not showing; what was on screen for a moment was shown.
+  // ---- Impressions: evaluating is not showing; what was on screen for a moment was shown. A fallback is no
+  // impression, yet where experiments took part it is an exposure to their variants: they brought it about.
 
   function watch(element, what) {
     const before = shown.get(element);
     shown.set(element, { ...what, told: Boolean(before && before.told && before.decisionId === what.decisionId) });
     clearTimeout(timers.get(element));
-    if (!what.offer || typeof IntersectionObserver === "undefined") return;
+    if (!tells(what) || typeof IntersectionObserver === "undefined") return;
     observer = observer || new IntersectionObserver(onSeen, { threshold: [0, SEEN_SHARE] });
     observer.unobserve(element);
     observer.observe(element);
@@ -180,13 +184,18 @@
     }
   }
 
+  const tells = (what) => Boolean(what.offer || what.experiments.length);
+
   function tellShown(element) {
     const what = shown.get(element);
-    if (!what || what.told || !what.offer) return;
+    if (!what || what.told || !tells(what)) return;
     what.told = true;
-    track("Impression", {
-      placement: what.name, offer: what.offer, treatment: what.treatment, channel: "web", decision_id: what.decisionId,
-    }).catch(() => {});
+    const told = { placement: what.name, channel: "web", decision_id: what.decisionId };
+    // The edge's own word for who was assigned what; without sticky experiments there is none to keep.
+    if (what.exposure) told.exposure = what.exposure;
+    else if (what.experiments.length) told.experiments = what.experiments;
+    if (what.offer) track("Impression", { ...told, offer: what.offer, treatment: what.treatment }).catch(() => {});
+    else track("Exposure", told).catch(() => {});
   }
 
   // ---- Telling

@@ -12,8 +12,10 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
+from core.answers import Decision
 from core.decide import Engine
 from core.errors import RequestError
+from core.exposures import exposure_token
 from core.request import Request
 from core.user_token import UserTokenError
 from edge import figures
@@ -180,6 +182,21 @@ class Decider:
         return answer
 
 
+    def exposures(self, question: Question, decision: Decision) -> bytes:
+        """The last field of an answer, with its comma: the token of each placement with sticky experiments,
+        for the client to send with its exposure. Nothing where there is none.
+        """
+        found = decision.exposures()
+        if not found:
+            return b""
+        key, decision_id = self._identities.identifier_key, question.request.decision_id
+        tokens = {
+            name: exposure_token(key, question.person.unit_key, decision_id, name, assigned)
+            for name, assigned in found
+        }
+        return b',"exposures":' + msgspec.json.encode(tokens)
+
+
 class DecideRoute:
     """The hot route: `reply` for the protocol that has the whole request, the call for ASGI."""
 
@@ -272,8 +289,9 @@ class DecideRoute:
                 expected="a placement of the active bundle",
                 got="none that is known",
             )
+        exposures = self._decider.exposures(question, decision)
         took_us = (time.perf_counter_ns() - started_ns) // 1000
-        return b'{"decision":' + decision.body + self._decider.tail + b"%d}" % took_us
+        return b'{"decision":' + decision.body + self._decider.tail + b"%d" % took_us + exposures + b"}"
 
 
 def decode_error(error: Exception) -> HttpError:

@@ -134,7 +134,8 @@ def _schemas() -> dict[str, Any]:
     nullable = {"type": ["string", "null"]}
     block = _object(("block", "value"), block=_TEXT, value={})
     blocks = {"type": "object", "additionalProperties": block}
-    experiment = _object(("id", "variant"), id=_TEXT, variant=_TEXT)
+    # The version: of sticky experiments alone.
+    experiment = _object(("id", "variant"), id=_TEXT, variant=_TEXT, sticky_version=number)
     placement = _object(
         ("offer", "treatment", "blocks", "fallback", "reason", "ai", "experiments"),
         offer=nullable,
@@ -171,7 +172,14 @@ def _schemas() -> dict[str, Any]:
     return {
         "Error": _object(("error",), error=_object(tuple(error), **error)),
         "OfrepError": _object(("errorCode",), key=_TEXT, errorCode=_TEXT, errorDetails=_TEXT),
-        "Decided": _object(("decision", "node", "took_us"), decision=decision, node=_TEXT, took_us=number),
+        "Decided": _object(
+            ("decision", "node", "took_us"),
+            decision=decision,
+            node=_TEXT,
+            took_us=number,
+            # By placement, where sticky experiments assigned: send it back as the property `exposure`.
+            exposures={"type": "object", "additionalProperties": _TEXT},
+        ),
         "Taken": _object(
             ("accepted", "duplicates", "rejected"),
             accepted=number,

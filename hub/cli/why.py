@@ -144,11 +144,14 @@ def _placement_lines(placement: dict[str, Any]) -> Iterator[str]:
         yield f"    because of {kind} {placement['cause']}"
     yield f"    consent: {_consent(placement['consent'])}"
     for experiment in placement["experiments"]:
-        yield f"    experiment {experiment['id']}: variant {experiment['variant']}"
+        how = ", as shown before" if experiment.get("sticky") else ""
+        yield f"    experiment {experiment['id']}: variant {experiment['variant']}{how}"
     if placement["ai"]:
         yield "    a model had a part in it"
     if placement.get("bandit"):
         yield f"    {_bandit(placement['bandit'])}"
+    if placement.get("diversity"):
+        yield f"    {_diversity(placement['diversity'])}"
     for refused in placement["refused"]:
         cause = f" by {refused['cause']}" if refused["cause"] is not None else ""
         yield f"    refused {refused['offer']}: {refused['reason']}{cause} (at {STEPS[refused['step']]})"
@@ -160,6 +163,14 @@ def _placement_lines(placement: dict[str, Any]) -> Iterator[str]:
 def _bandit(bandit: dict[str, Any]) -> str:
     how = "at random" if bandit["explored"] else "by a draw"
     return f"chosen {how} of {bandit['model']}, with probability {bandit['action_probability']:.4g}"
+
+
+def _diversity(diversity: dict[str, Any]) -> str:
+    relevance, similarity, rank = (diversity[name] for name in ("relevance", "similarity", "rank"))
+    return (
+        f"best for a page that is not all alike: {relevance:.4g} of the best score, "
+        f"likeness {similarity:.4g}, rank {rank:.4g}"
+    )
 
 
 def _consent(consent: dict[str, Any] | None) -> str:

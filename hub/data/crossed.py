@@ -12,13 +12,16 @@ from core.bundle import BundleDocument
 from hub.store.crossings import Crossing
 
 
-def crossed(document: BundleDocument, unit_key: bytes, found: Sequence[Crossing]) -> list[dict[str, Any]]:
+def crossed(
+    document: BundleDocument, unit_key: bytes, found: Sequence[Crossing], record: bytes | None = None
+) -> list[dict[str, Any]]:
     """Each other key that a person was assigned by, since when, and what it assigned otherwise.
 
     Parameters
     ----------
     unit_key : of her profile now.
     found : the crossings of her sources.
+    record : hers now: what it holds of sticky experiments assigns before any key does.
     """
     assignments = Experiments(document.experiments, document.holdouts, {})
     told = []
@@ -32,7 +35,8 @@ def crossed(document: BundleDocument, unit_key: bytes, found: Sequence[Crossing]
                 "experiments": [
                     experiment.id
                     for number, experiment in enumerate(document.experiments)
-                    if assignments.variant(number, unit_key) != assignments.variant(number, other)
+                    if assignments.variant(number, unit_key, record)
+                    != assignments.variant(number, other, record)
                 ],
                 "holdouts": [
                     holdout.id

@@ -126,7 +126,10 @@ class ProfileData:
             "crossed": [
                 _timed(one)
                 for one in crossed(
-                    document, profile.unit_key, crossings.of_sources(connection, person.source_ids)
+                    document,
+                    profile.unit_key,
+                    crossings.of_sources(connection, person.source_ids),
+                    profile.record,
                 )
             ],
             "identifiers": [
@@ -149,6 +152,7 @@ class ProfileData:
                 if name.startswith("consent.")
             },
             "impressions": found.get("impressions", []),
+            "assignments": found.get("assignments", []),
         }
 
 

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from core.bundle import BundleDocument, decode_bundle
-from core.events import ALWAYS_KEPT, IMPRESSION
+from core.events import ALWAYS_KEPT, EXPOSURES
 from core.fold import FoldPlan
 from core.hashing import xxh64
 from core.intake import CONSENT_NAME, NAMES
 
 #: Names that mean something inside the system, whatever the taxonomy says.
-BUILT_IN_NAMES: Final = frozenset({CONSENT_NAME, IMPRESSION, *NAMES.values(), *ALWAYS_KEPT})
+BUILT_IN_NAMES: Final = frozenset({CONSENT_NAME, *EXPOSURES, *NAMES.values(), *ALWAYS_KEPT})
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,15 @@ import msgspec
 from core.authoring import Catalogue, Fault, Path, Place, render_path
 from core.authoring.faults import FAULTS_MAX
 from core.authoring.types import ARTIFACT_PATTERN, LIST_KINDS, CatalogueFile
+from core.authoring.unknown import UNREAD
 from hub.decisioning.forms import BAD, VALUES_MAX, Forms, TooManyValuesError, described
 from hub.decisioning.yaml_nodes import ListNode, MapNode, Node, ScalarNode, YamlError, compose
 
 FILES_MAX: Final = 1_000
 FILE_LENGTH_MAX: Final = 4 * 1024 * 1024
 CATALOGUE_LENGTH_MAX: Final = 32 * 1024 * 1024
+#: A name with a fault is kept up to this length, so that what refers to it is found.
+NAME_LENGTH_MAX: Final = 256
 ENDINGS: Final = (".yaml", ".yml")
 SCHEMA_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
@@ -165,9 +168,10 @@ class _Reader:
         self._places = FilePlaces(files)
         self._lists: dict[str, list[Any]] = {kind: [] for kind in LIST_KINDS}
         self._singles: dict[str, Any] = {}
-        self._malformed: dict[str, set[str]] = {}
+        self._unknown: set[Path] = set()
         self._artifacts: dict[str, str] = {}
         self._faults: list[Fault] = []
+        self._unlisted = 0
         self._unread = False
         self._file = ""
         self._forms = Forms(self._note)
@@ -176,23 +180,28 @@ class _Reader:
     def _check_sizes(self) -> None:
         length = sum(len(text) for text in self._files.values())
         if not 0 < len(self._files) <= FILES_MAX:
-            self._refuse_file("", f"1 to {FILES_MAX} files", str(len(self._files)))
+            self._refuse_all(f"1 to {FILES_MAX} files", str(len(self._files)))
         if length > CATALOGUE_LENGTH_MAX:
-            expected = f"a catalogue of at most {CATALOGUE_LENGTH_MAX} characters"
-            self._refuse_file("", expected, str(length))
+            self._refuse_all(f"a catalogue of at most {CATALOGUE_LENGTH_MAX} characters", str(length))
+
+    def _refuse_all(self, expected: str, got: str, file: str = "") -> None:
+        self._faults.append(Fault(file, 0, "$", expected, got))
+        self._unread = True
 
     def _refuse_file(self, file: str, expected: str, got: str, line: int = 0, column: int = 0) -> None:
         self._faults.append(Fault(file, line, "$", expected, got, column))
-        self._unread = True
+        self._unknown.add(UNREAD)
 
     def _note(self, node: Node, path: Path, expected: str, got: str) -> None:
         if len(self._faults) < FAULTS_MAX:
             self._faults.append(Fault(self._file, node.line, render_path(path), expected, got, node.column))
+        else:
+            self._unlisted += 1
 
     def read(self, name: str) -> None:
         self._file = name
         text = self._files[name]
-        if self._unread and not self._faults[0].file:
+        if self._unread:
             return  # the whole is too large already
         if _ARTIFACT.fullmatch(name):
             self._read_artifact(name, text)
@@ -218,7 +227,7 @@ class _Reader:
         except YamlError as error:
             self._refuse_file(name, error.expected, error.got, error.line, error.column)
         except TooManyValuesError:
-            self._refuse_file(name, f"a catalogue of at most {VALUES_MAX} values, aliases included", "more")
+            self._refuse_all(f"a catalogue of at most {VALUES_MAX} values, aliases included", "more", name)
 
     def _read_root(self, root: Node | None) -> None:
         if root is None or (isinstance(root, ScalarNode) and root.value is None):
@@ -241,45 +250,49 @@ class _Reader:
             self._note(key, (kind,), f"`{kind}` in one file", "it again")
             return
         self._places.add_single(kind, self._file)
-        self._singles[kind] = value = self._forms.convert(node, _KINDS[kind], (kind,))
-        if value is BAD:
-            self._malformed[kind] = set()
+        value, unknown = self._forms.convert(node, _KINDS[kind], (kind,))
+        self._singles[kind] = None if value is BAD else value
+        self._unknown.update([(kind,)] if value is BAD else unknown)
 
     def _read_list(self, kind: str, node: Node) -> None:
         if isinstance(node, ScalarNode) and node.value is None:
             return
         if not isinstance(node, ListNode):
             self._note(node, (kind,), "a list", described(node))
-            self._unread = True
+            self._unknown.add(UNREAD)
             return
         (item,) = _KINDS[kind].__args__
+        objects = self._lists[kind]
         for index, one in enumerate(node.items):
-            value = self._forms.convert(one, item, (kind, index))
+            value, unknown = self._forms.convert(one, item, (kind, index))
             if value is BAD:
-                self._malformed.setdefault(kind, set()).add(_name_of(one))
-            else:
-                self._lists[kind].append(value)
-                self._places.add_object(kind, self._file, index, one)
+                continue
+            if unknown:
+                self._unknown.update((kind, len(objects), *path[2:]) for path in unknown)
+                value = _with_name(value, one, [path[2] for path in unknown if len(path) == 3])
+            objects.append(value)
+            self._places.add_object(kind, self._file, index, one)
 
     def finish(self) -> Catalogue:
-        singles = {
-            kind: value for kind, value in self._singles.items() if value is not BAD and value is not None
-        }
+        singles = {kind: value for kind, value in self._singles.items() if value is not None}
         read: dict[str, Any] = {**self._lists, **singles}
         return Catalogue(
             **read,
             artifacts=self._artifacts,
             places=self._places,
             faults=self._faults,
-            malformed=self._malformed,
+            unlisted=self._unlisted,
+            unknown=self._unknown,
             unread=self._unread,
         )
 
 
-def _name_of(node: Node) -> str:
-    """The id (or an event's name) of an object that has faults, as far as it can be read."""
-    if isinstance(node, MapNode):
-        for key in ("id", "name"):
-            if key in node.entries and isinstance(node.entries[key][1], ScalarNode):
-                return str(node.entries[key][1].text)  # type: ignore[attr-defined]
-    return ""
+def _with_name(value: msgspec.Struct, node: Node, unknown: list[Any]) -> msgspec.Struct:
+    """An object of which the id (or an event's name) has a fault, under what was written for it, so that what
+    refers to it is not wrong as well."""
+    for key in ("id", "name"):
+        if key in unknown and isinstance(node, MapNode) and key in node.entries:
+            below = node.entries[key][1]
+            if isinstance(below, ScalarNode) and 0 < len(below.text) <= NAME_LENGTH_MAX:
+                return msgspec.structs.replace(value, **{key: below.text})
+    return value

@@ -32,7 +32,7 @@ class Compiled(msgspec.Struct, frozen=True):
 def compile_files(files: Mapping[str, str], layout: Layout, checks: Sequence[Check]) -> Compiled:
     """Read, check and compile. Raises CatalogueError with the faults of all."""
     catalogue = read_catalogue(files)
-    faults = Faults(catalogue.places, [])
+    faults = Faults(catalogue.places, [], catalogue.unknown)
     if not catalogue.unread:
         for check in checks:
             check(catalogue, faults)

@@ -81,15 +81,22 @@ def named_row(packed: bytes, node: str) -> dict[str, Any]:
     return {"at_ms": row.pop("now_ms"), "node": node, **row, PLACEMENTS: placements}
 
 
+def _named_assignment(name: str, variant: str, sticky: bool = False) -> dict[str, Any]:
+    # A row of an earlier version does not say `sticky`.
+    return {"id": name, "variant": variant, "sticky": sticky}
+
+
 def _named_placement(values: list[Any]) -> dict[str, Any]:
     # A row of an earlier version ends earlier.
     row = dict(itertools.zip_longest(LOG_PLACEMENT_FIELDS, values))
-    row["experiments"] = [{"id": name, "variant": variant} for name, variant in row["experiments"]]
+    row["experiments"] = [_named_assignment(*assigned) for assigned in row["experiments"]]
     if row["consent"] is not None:
         row["consent"] = dict(zip(("purpose", "state", "at_ms"), row["consent"], strict=True))
     if row["bandit"] is not None:
         names = ("model", "action_probability", "explored", "sample")
         row["bandit"] = dict(zip(names, row["bandit"], strict=True))
+    if row["diversity"] is not None:
+        row["diversity"] = dict(zip(("relevance", "similarity", "rank"), row["diversity"], strict=True))
     names = ("offer", "reason", "cause", "step")
     row["refused"] = [dict(zip(names, refused, strict=True)) for refused in row["refused"]]
     return row

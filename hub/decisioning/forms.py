@@ -1,26 +1,36 @@
 """Nodes to authoring types, field by field, noting every fault of form on the way instead of stopping at
-the first."""
+the first: what has one gets a stand-in, so that the rest of the object can be checked."""
 
 import functools
 import re
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec import inspect
 
 from core.authoring import Path, shown
+from core.authoring.unknown import STAND_IN
 from hub.decisioning.yaml_nodes import ListNode, MapNode, Node, ScalarNode
 
 #: Values of one catalogue, each alias counted as often as it is used.
 VALUES_MAX: Final = 4_000_000
 FIELDS_SHOWN_MAX: Final = 24
 
-#: Stands for a value that has faults.
+#: A value that has faults, before its stand-in is made.
 BAD: Final = object()
 
 Converter = Callable[["Forms", Node, Path], Any]
+Maker = Callable[["Forms"], Any]
 Note = Callable[[Node, Path, str, str], None]
+
+
+class Form(NamedTuple):
+    """How nodes become values of a type, BAD where they cannot; and how a stand-in is made, as plain as the
+    type has it."""
+
+    convert: Converter
+    stand_in: Maker
 
 
 class TooManyValuesError(Exception):
@@ -33,14 +43,31 @@ class Forms:
     def __init__(self, note: Note) -> None:
         self.note = note
         self.values = 0
+        self.unknown: list[Path] = []
+        self._texts = 0
 
-    def convert(self, node: Node, kind: Any, path: Path) -> Any:
-        """The value of an annotated type, or BAD after its faults were noted."""
-        return converter(kind)(self, node, path)
+    def convert(self, node: Node, kind: Any, path: Path) -> tuple[Any, list[Path]]:
+        """The value of an annotated type, and where it has stand-ins, whose faults were noted; BAD if all of
+        it would be one."""
+        self.unknown = []
+        return form(kind).convert(self, node, path), self.unknown
 
-    def refuse(self, node: Node, path: Path, expected: str) -> Any:
-        self.note(node, path, expected, described(node))
+    def refuse(self, node: Node, path: Path, expected: str, got: str | None = None) -> Any:
+        self.note(node, path, expected, described(node) if got is None else got)
         return BAD
+
+    def value(self, form: Form, node: Node, path: Path) -> Any:
+        """The value of a node, or its stand-in."""
+        value = form.convert(self, node, path)
+        if value is not BAD:
+            return value
+        self.unknown.append(path)
+        return form.stand_in(self)
+
+    def text(self) -> str:
+        """A stand-in that is no other text."""
+        self._texts += 1
+        return f"{STAND_IN}{self._texts}"
 
     def count(self) -> None:
         self.values += 1
@@ -56,34 +83,36 @@ def described(node: Node) -> str:
 
 
 @functools.cache
-def converter(kind: Any) -> Converter:
-    """The converter of an annotated type."""
+def form(kind: Any) -> Form:
+    """The form of an annotated type."""
     return _build(inspect.type_info(kind))
 
 
-def _build(info: inspect.Type) -> Converter:
+def _build(info: inspect.Type) -> Form:
     if isinstance(info, inspect.Metadata):
         description = (info.extra_json_schema or {}).get("description", "")
         return _build_described(info.type, description)
     return _build_described(info, "")
 
 
-def _build_described(info: inspect.Type, description: str) -> Converter:
+def _build_described(info: inspect.Type, description: str) -> Form:
     match info:
         case inspect.StrType():
-            return _text(info, description)
-        case inspect.BoolType() | inspect.NoneType():
-            return _exact(info)
+            return Form(_text(info, description), Forms.text)
+        case inspect.BoolType():
+            return Form(_exact(bool, "true or false"), lambda _: False)
+        case inspect.NoneType():
+            return Form(_exact(type(None), "nothing"), lambda _: None)
         case inspect.IntType() | inspect.FloatType():
             return _number(info, description)
         case inspect.LiteralType():
-            return _literal(info)
+            return Form(_literal(info), lambda _: info.values[0])
         case inspect.ListType():
-            return _list(info)
+            return Form(_list(info), lambda _: [])
         case inspect.TupleType():
             return _tuple(info)
         case inspect.DictType():
-            return _dict(info)
+            return Form(_dict(info), lambda _: {})
         case inspect.StructType():
             return _struct(info)
         case inspect.UnionType():
@@ -114,11 +143,7 @@ def _text(info: inspect.StrType, description: str) -> Converter:
     return convert
 
 
-def _exact(info: inspect.Type) -> Converter:
-    kind, expected = (
-        (bool, "true or false") if isinstance(info, inspect.BoolType) else (type(None), "nothing")
-    )
-
+def _exact(kind: type, expected: str) -> Converter:
     def convert(forms: Forms, node: Node, path: Path) -> Any:
         forms.count()
         if isinstance(node, ScalarNode) and type(node.value) is kind:
@@ -128,11 +153,12 @@ def _exact(info: inspect.Type) -> Converter:
     return convert
 
 
-def _number(info: inspect.IntType | inspect.FloatType, description: str) -> Converter:
+def _number(info: inspect.IntType | inspect.FloatType, description: str) -> Form:
     whole = isinstance(info, inspect.IntType)
     low, high = info.ge, info.le
     bounds = f" from {low:g} to {high:g}" if low is not None and high is not None else ""
     expected = description or ("a whole number" if whole else "a number") + bounds
+    plain = (int if whole else float)(high if low is None and high is not None else low or 0)
 
     def convert(forms: Forms, node: Node, path: Path) -> Any:
         forms.count()
@@ -144,7 +170,7 @@ def _number(info: inspect.IntType | inspect.FloatType, description: str) -> Conv
             return forms.refuse(node, path, expected)
         return value if whole else float(value)
 
-    return convert
+    return Form(convert, lambda _: plain)
 
 
 def _literal(info: inspect.LiteralType) -> Converter:
@@ -172,29 +198,26 @@ def _list(info: inspect.ListType) -> Converter:
         if not isinstance(node, ListNode):
             return forms.refuse(node, path, "a list")
         if len(node.items) < least or (most is not None and len(node.items) > most):
-            forms.note(node, path, expected, str(len(node.items)))
-            return BAD
-        values = [item(forms, below, (*path, at)) for at, below in enumerate(node.items)]
-        return BAD if any(value is BAD for value in values) else values
+            return forms.refuse(node, path, expected, str(len(node.items)))
+        return [forms.value(item, below, (*path, at)) for at, below in enumerate(node.items)]
 
     return convert
 
 
-def _tuple(info: inspect.TupleType) -> Converter:
+def _tuple(info: inspect.TupleType) -> Form:
     items = [_build(one) for one in info.item_types]
 
     def convert(forms: Forms, node: Node, path: Path) -> Any:
         forms.count()
         if not isinstance(node, ListNode) or len(node.items) != len(items):
             return forms.refuse(node, path, f"a list of {len(items)} values")
-        values = [items[at](forms, below, (*path, at)) for at, below in enumerate(node.items)]
-        return BAD if any(value is BAD for value in values) else tuple(values)
+        return tuple(forms.value(items[at], below, (*path, at)) for at, below in enumerate(node.items))
 
-    return convert
+    return Form(convert, lambda forms: tuple(item.stand_in(forms) for item in items))
 
 
 def _dict(info: inspect.DictType) -> Converter:
-    key_of, value_of = _build(info.key_type), _build(info.value_type)
+    key_form, value_form = _build(info.key_type), _build(info.value_type)
     least, most = info.min_length or 0, info.max_length
     expected = (
         f"a mapping of {least} to {most} entries"
@@ -207,19 +230,17 @@ def _dict(info: inspect.DictType) -> Converter:
         if not isinstance(node, MapNode):
             return forms.refuse(node, path, "a mapping")
         if len(node.entries) < least or (most is not None and len(node.entries) > most):
-            forms.note(node, path, expected, str(len(node.entries)))
-            return BAD
-        pairs = [
-            (key_of(forms, key, (*path, name)), value_of(forms, below, (*path, name)))
+            return forms.refuse(node, path, expected, str(len(node.entries)))
+        return {
+            forms.value(key_form, key, (*path, name)): forms.value(value_form, below, (*path, name))
             for name, (key, below) in node.entries.items()
-        ]
-        return BAD if any(key is BAD or value is BAD for key, value in pairs) else dict(pairs)
+        }
 
     return convert
 
 
-def _struct(info: inspect.StructType) -> Converter:
-    fields = {field.encode_name: (field.name, _build(field.type)) for field in info.fields}
+def _struct(info: inspect.StructType) -> Form:
+    fields = {field.encode_name: (field, _build(field.type)) for field in info.fields}
     required = [field.encode_name for field in info.fields if field.required]
     known = ", ".join(list(fields)[:FIELDS_SHOWN_MAX])
     make: Callable[..., msgspec.Struct] = info.cls
@@ -229,42 +250,51 @@ def _struct(info: inspect.StructType) -> Converter:
         if not isinstance(node, MapNode):
             return forms.refuse(node, path, f"a mapping with {known}")
         values: dict[str, Any] = {}
-        good = True
+        strange = False
         for name, (key, below) in node.entries.items():
             if name not in fields:
                 forms.note(key, (*path, name), f"one of {known}", f"the key {shown(name)}")
-                good = False
+                strange = True
                 continue
-            attribute, convert_field = fields[name]
-            value = convert_field(forms, below, (*path, name))
-            good = good and value is not BAD
-            values[attribute] = value
+            field, below_form = fields[name]
+            values[field.name] = forms.value(below_form, below, (*path, name))
         for name in required:
             if name not in node.entries:
                 forms.note(node, path, f"`{name}`", "nothing")
-                good = False
-        return make(**values) if good else BAD
+                values[fields[name][0].name] = fields[name][1].stand_in(forms)
+                forms.unknown.append((*path, name))
+        if strange:  # which may be meant for any that is not there
+            forms.unknown += [(*path, name) for name in fields if name not in node.entries]
+        return make(**values)
 
-    return convert
+    def stand_in(forms: Forms) -> msgspec.Struct:
+        return make(**{fields[name][0].name: fields[name][1].stand_in(forms) for name in required})
+
+    return Form(convert, stand_in)
 
 
-def _union(info: inspect.UnionType) -> Converter:
-    """Alternatives are told apart by the node: each form of value belongs to one of them."""
+def _union(info: inspect.UnionType) -> Form:
+    """Alternatives are told apart by the node: each form of value belongs to one of them. A stand-in is of
+    one that is something."""
     by_form: dict[type, Converter] = {}
     named: list[str] = []
+    plain: list[Maker] = []
     for one in info.types:
         inner = one.type if isinstance(one, inspect.Metadata) else one
-        for form in _FORMS[type(inner)]:
-            by_form.setdefault(form, _build(one))
+        built = _build(one)
+        for kind in _FORMS[type(inner)]:
+            by_form.setdefault(kind, built.convert)
         named.append(_NAMES[type(inner)](inner))
+        if not isinstance(inner, inspect.NoneType):
+            plain.append(built.stand_in)
     expected = " or ".join(dict.fromkeys(named))
 
     def convert(forms: Forms, node: Node, path: Path) -> Any:
-        form = type(node.value) if isinstance(node, ScalarNode) else type(node)
-        found = by_form.get(form)
+        kind = type(node.value) if isinstance(node, ScalarNode) else type(node)
+        found = by_form.get(kind)
         return forms.refuse(node, path, expected) if found is None else found(forms, node, path)
 
-    return convert
+    return Form(convert, plain[0])
 
 
 #: Exact forms come first in the authoring types: `int | float` takes an int as an int, `float` alone takes

@@ -20,7 +20,7 @@ from hub.decisioning.asking import Asked, Question
 from hub.delivery import journeys as steps
 from hub.delivery.engines import Engines, Loaded
 from hub.delivery.facts import facts_of
-from hub.delivery.impressions import folded, impression_of
+from hub.delivery.impressions import folded, impression_of, packed_variants
 from hub.delivery.ports import Addressed, Composed, Composer
 from hub.delivery.quiet_hours import quiet_until
 from hub.delivery.recipients import Person, look_up
@@ -227,6 +227,7 @@ class HandOff:
             decision_id=asked.decision_id,
             offer=answer["offer"] or "",
             treatment=answer["treatment"] or "",
+            experiments=packed_variants(answer["experiments"]),
         )
 
     def _compose(self, loaded: Loaded, now_ms: int, looked: Looked, facts: Mapping[str, Any]) -> None:

@@ -1,7 +1,11 @@
-"""A message that was handed over is an impression of its channel: caps see e-mails and pages alike."""
+"""A message that was handed over is an impression of its channel, and an exposure to its variants: caps and
+sticky assignments see e-mails and pages alike.
+"""
 
-from collections.abc import Collection, Iterable
-from typing import Final
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
 
 from core.events import IMPRESSION, Event, Identifier
 from hub.data.ingestor import event_key
@@ -35,9 +39,19 @@ def impression_of(message: Message, node: str) -> Event | None:
             "treatment": message.treatment,
             "channel": message.channel,
             "decision_id": message.decision_id,
+            **_shown_variants(message),
         },
         node=node,
     )
+
+
+def packed_variants(experiments: Sequence[Mapping[str, Any]]) -> str:
+    """The experiments of an answer as a message keeps them."""
+    return msgspec.json.encode(experiments).decode() if experiments else ""
+
+
+def _shown_variants(message: Message) -> dict[str, Any]:
+    return {"experiments": msgspec.json.decode(message.experiments)} if message.experiments else {}
 
 
 def folded(connection: Connection, messages: Iterable[Message]) -> set[str]:

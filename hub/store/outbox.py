@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Final, NamedTuple
 
-from sqlalchemy import Column, Integer, SmallInteger, String, Table, bindparam, delete, func, select, update
+from sqlalchemy import Column, Integer, SmallInteger, String, Table, Text, bindparam, delete, func, select, update
 from sqlalchemy.engine import Connection
 
 from hub.store.metadata import Key, Millis, metadata
@@ -62,6 +62,8 @@ outbox: Final = Table(
     Column("impression", SmallInteger, index=True),
     Column("lease_owner", String(100), nullable=False),
     Column("lease_until_ms", Millis, nullable=False),
+    # JSON: the variants that she was assigned, as the decision gave them; empty: none.
+    Column("experiments", Text, nullable=False, server_default=""),
 )
 
 
@@ -90,6 +92,7 @@ class Message(NamedTuple):
     impression: int | None = None
     lease_owner: str = ""
     lease_until_ms: int = 0
+    experiments: str = ""
 
 
 _CHANGING: Final = (
@@ -108,6 +111,7 @@ _CHANGING: Final = (
     "impression",
     "lease_owner",
     "lease_until_ms",
+    "experiments",
 )
 _BY_ID: Final = select(outbox).where(outbox.c.message_id.in_(bindparam("keys", expanding=True)))
 _SAVED: Final = attrgetter(*_CHANGING, "message_id")

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import yaml
+
 FOLDER = Path(__file__).resolve().parent
 
 
@@ -13,3 +15,13 @@ def files_of(folder: Path) -> dict[str, str]:
 def small() -> dict[str, str]:
     """One of every kind of object."""
     return files_of(FOLDER / "small")
+
+
+class TimesStayTexts(yaml.SafeLoader):
+    """As the reader has it."""
+
+
+TimesStayTexts.yaml_implicit_resolvers = {
+    key: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+    for key, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}

@@ -263,6 +263,15 @@ def score_slot(value: float, scored_at_ms: int, ttl_ms: int) -> Entry:
     return 11, _bits(value), struct.pack("<qq", scored_at_ms, ttl_ms), 0, 0
 
 
+def assignments_slot(entries: Sequence[tuple[str, int, bytes, str, int]]) -> Entry:
+    """(experiment, sticky version, source, variant, at ms)."""
+    rows = sorted(
+        (b.experiment_key(x, version), int.from_bytes(source[:8], "little"), xxh64(v.encode()), at_ms)
+        for x, version, source, v, at_ms in entries
+    )
+    return 12, 0, b"".join(struct.pack("<QQQq", *row) for row in rows), 0, len(rows)
+
+
 GRANTED: Final = consent_slot(1, NOW - DAY)
 
 

@@ -125,7 +125,7 @@ def compiled_without_places() -> bundle.BundleDocument:
         **{
             name: getattr(read, name)
             for name in read.__struct_fields__
-            if name not in ("places", "faults", "malformed")
+            if name not in ("places", "faults", "unknown")
         }
     )
     return bundle.decode_bundle(compile_catalogue(bare, [])[0])

@@ -5,15 +5,18 @@ import time
 import pytest
 import yaml
 
+from core._build import BUILD_MODE
 from core.authoring import Catalogue, CatalogueError, Fault
 from core.authoring.limits import OBJECTS_MAX, OTHER_OBJECTS_MAX
 from core.compiler import compile_catalogue
 from core.compiler.attributes import DEFAULT_STRINGS_MAX
 from core.decide import Engine
 from hub.decisioning.authoring import read_catalogue
-from tests.catalogues import FOLDER, small
+from tests.catalogues import FOLDER, TimesStayTexts, small
 
 BASE = {"base.yaml": (FOLDER / "base.yaml").read_text(encoding="utf-8")}
+#: What a person waits for; a watched build, whose every allocation is watched too, takes twice as long.
+SECONDS_MAX = 1.0 if BUILD_MODE != "sanitize" else 10.0
 CASES = yaml.safe_load((FOLDER / "faults.yaml").read_text(encoding="utf-8"))
 
 
@@ -88,29 +91,92 @@ def test_a_fault_behind_an_alias_is_where_its_text_is() -> None:
 def test_faults_of_form_and_meaning_come_together_without_followers() -> None:
     text = """\
 attributes:
-  - {id: broken, owner: ada, type: number, source: context}
+  - {id: broken, owner: eve, type: number, source: context}
 segments:
   - {id: sick, owner: ada, when: 3}
 blocks:
-  - {id: bad, owner: ada, type: text, value: x, colour: red}
+  - {id: bad, owner: ada, type: text, value: 1, colour: red}
 placements:
-  - {id: odd, owner: ada, channel: web, slots: {text: text}, fallback: {text: bad}}
+  - {id: odd, owner: ada, channel: web, slots: {text: text}, fallback: {text: bad, more: bad}}
 offers:
   - id: x
-    owner: ada
-    eligibility: profile.broken > 1 && context.broken == 2 && segment.sick
+    owner: [ada]
+    eligibility: context.broken > 1 && context.broken == 2 && segment.sick && profile.none
     model: gone
     treatments:
-      - {id: t, placement: odd, blocks: {text: bad}}
+      - {id: t, placement: odd, blocks: {text: bad, n: 3}}
+models:
+  - {id: m, owner: ada, kind: odd, artifact: models/none.txt, features: [{attribute: profile.none}]}
 """
     found = [(fault.line, fault.path) for fault in faults_of({**BASE, "extra.yaml": text})]
     assert found == [
+        (2, "$.attributes[0].owner"),
         (2, "$.attributes[0].type"),
         (4, "$.segments[0].when"),
+        (6, "$.blocks[0].value"),
         (6, "$.blocks[0].colour"),
         (8, "$.placements[0]"),
+        (8, "$.placements[0].fallback.more"),
+        (11, "$.offers[0].owner"),
+        (12, "$.offers[0].eligibility"),
         (13, "$.offers[0].model"),
+        (15, "$.offers[0].treatments[0].blocks.n"),
+        (17, "$.models[0].kind"),
+        (17, "$.models[0].features[0].attribute"),
     ]
+
+
+@pytest.mark.parametrize("case", CASES, ids=[f"{case['path']}: {case['expected']}" for case in CASES])
+def test_a_fault_of_form_beside_it_hides_no_fault_of_meaning(case: dict[str, str]) -> None:
+    written = yaml.load(case["write"], TimesStayTexts)
+    beside = [one for kind in written.values() if isinstance(kind, list) for one in kind]
+    for one in beside:
+        one["description"] = 3
+    faults = faults_of({**BASE, "extra.yaml": yaml.safe_dump(written, sort_keys=False)})
+    meant = [fault for fault in faults if not fault.path.endswith(".description")]
+    assert len(faults) == len(beside) + 1
+    assert [(fault.path, case["expected"] in fault.expected) for fault in meant] == [
+        (f"$.{case['path']}", True)
+    ]
+
+
+def test_what_is_named_may_be_the_object_without_an_id() -> None:
+    text = """\
+attributes: [{owner: ada, type: bool, source: context}]
+segments: [{id: [x], owner: ada, when: profile.a || context.a || segment.a}]
+models: [{owner: ada, kind: linear, features: [{attribute: profile.b}]}]
+events: [{owner: ada}]
+offers: [{id: x, owner: ada, model: m, eligibility: segment.x && profile.c}]
+blocks: [{id: b, owner: ada, type: text, attribute: profile.d, value: 1}]
+caps: [{id: c, owner: ada, max: 1, window: 1d, applies_to: {offers: [none]}}]
+"""
+    found = [(fault.line, fault.path) for fault in faults_of({**BASE, "extra.yaml": text})]
+    assert found == [
+        (1, "$.attributes[0]"),
+        (2, "$.segments[0].id"),
+        (3, "$.models[0]"),
+        (4, "$.events[0]"),
+        (6, "$.blocks[0].value"),
+        (7, "$.caps[0].applies_to.offers[0]"),
+    ]
+
+
+@pytest.mark.parametrize("unread", ["offers: [", "a text", "blocks: {}"])
+def test_what_is_named_may_be_in_a_file_that_cannot_be_read(unread: str) -> None:
+    text = """\
+offers: [{id: x, owner: ada, model: m, valid_from: 2026-02-30T00:00:00Z, eligibility: profile.none + 1}]
+attributes: [{id: a, owner: eve, type: int, source: {events: [Odd], function: count}, default: none}]
+"""
+    faults = faults_of({**BASE, "extra.yaml": text, "unread.yaml": unread})
+    found = [(fault.file, fault.path) for fault in faults]
+    assert found == [
+        ("extra.yaml", "$.offers[0].valid_from"),
+        ("extra.yaml", "$.attributes[0].owner"),
+        ("extra.yaml", "$.attributes[0].default"),
+        ("unread.yaml", "$.blocks" if unread == "blocks: {}" else "$"),
+    ]
+    [fault] = faults_of({"a.yaml": unread, "b.yaml": "caps: [{id: c, owner: ada, max: 1, window: 1h}]"})
+    assert fault.file == "a.yaml"
 
 
 def test_a_catalogue_that_was_not_read_from_files_has_faults_too() -> None:
@@ -150,33 +216,35 @@ def test_crowds_are_refused() -> None:
 
 
 def sick_offers(first: int, count: int) -> str:
-    """Three faults each: an owner and a model that nobody declared, and an attribute."""
+    """Four faults each: of form the priority and a key, of meaning the model and an attribute."""
     return "offers:\n" + "".join(
-        f"  - id: x{at}\n    owner: bob{at}\n    model: none{at}\n    eligibility: profile.none{at} > {at}\n"
+        f"  - id: x{at}\n    owner: ada\n    priority: p{at}\n    model: none{at}\n"
+        f"    eligibility: profile.none{at} > {at}\n    colour{at}: red\n"
         for at in range(first, first + count)
     )
 
 
 def test_ten_thousand_faults_are_reported_within_a_second_from_the_files_on() -> None:
-    """In many files; of meaning, of form and of YAML's keys; all different."""
-    files = {f"offers{at}.yaml": sick_offers(at * 100, 100) for at in range(30)}
-    files["form.yaml"] = "blocks:\n" + "".join(
-        f"  - {{id: b{at}, owner: ada, type: text, value: x, colour{at}: red}}\n" for at in range(1_000)
+    """In many files; of form and of meaning in the same objects, and of owners; all different."""
+    files = {f"offers{at}.yaml": sick_offers(at * 100, 100) for at in range(20)}
+    files["owners.yaml"] = "blocks:\n" + "".join(
+        f"  - {{id: b{at}, owner: bob{at}, type: text, value: x}}\n" for at in range(2_000)
     )
     started = time.process_time()
     with pytest.raises(CatalogueError) as caught:
         compile_catalogue(read_catalogue({**BASE, **files}), [])
     took = time.process_time() - started
     faults = caught.value.faults
-    assert len(faults) == len({(fault.file, fault.path) for fault in faults}) == 10_000
-    for number, fault in enumerate(one for one in faults if one.path.endswith(".model")):
-        at = int(fault.got.strip("'").removeprefix("none"))
-        assert fault.file == f"offers{at // 100}.yaml"
-        assert (fault.path, fault.line) == (f"$.offers[{at % 100}].model", at % 100 * 4 + 4)
-        assert fault.expected == "the id of a model"
-        assert number < 3_000
+    assert len(faults) == caught.value.count == len({(fault.file, fault.path) for fault in faults}) == 10_000
+    for name, got, line in (("priority", "p", 4), ("model", "none", 5), ("eligibility", "profile.none", 6)):
+        chosen = [one for one in faults if one.path.endswith(f".{name}")]
+        assert len(chosen) == 2_000
+        for fault in chosen:
+            at = int(fault.got.strip("'`").removeprefix(got))
+            assert (fault.file, fault.path) == (f"offers{at // 100}.yaml", f"$.offers[{at % 100}].{name}")
+            assert fault.line == at % 100 * 6 + line
     assert all(fault.file and fault.line and fault.expected and fault.got for fault in faults)
-    assert took < 1.0, f"{took:.2f} s"
+    assert took < SECONDS_MAX, f"{took:.2f} s"
 
 
 @pytest.mark.parametrize(("kind", "limit"), [*OBJECTS_MAX.items(), ("layers", OTHER_OBJECTS_MAX)])
@@ -205,8 +273,9 @@ def test_as_many_purposes_as_allowed_make_a_bundle_that_is_accepted() -> None:
     Engine(content, 1)
 
 
-def test_faults_beyond_the_limit_are_counted() -> None:
-    offers = "offers:\n" + "".join(f"  - {{id: x{at}, owner: bob}}\n" for at in range(20_010))
+@pytest.mark.parametrize("fault", ["owner: bob", "owner: [ada]"], ids=["of meaning", "of form"])
+def test_faults_beyond_the_limit_are_counted(fault: str) -> None:
+    offers = "offers:\n" + "".join(f"  - {{id: x{at}, {fault}}}\n" for at in range(20_010))
     with pytest.raises(CatalogueError) as caught:
         compile_catalogue(read_catalogue({**BASE, "extra.yaml": offers}), [])
     assert (len(caught.value.faults), caught.value.count) == (20_000, 20_010)

@@ -483,8 +483,9 @@ def variants(*weights: tuple[str, int]) -> list[b.Variant]:
     return [b.Variant(name, upper, None, {}) for name, upper in weights]
 
 
-def assigned(sketch: Sketch, **rest: Any) -> list[tuple[str, str]]:
-    rows: list[tuple[str, str]] = rows_of(decide(sketch, **rest))[0]["experiments"]
+def assigned(sketch: Sketch, **rest: Any) -> list[tuple[str, str, bool]]:
+    """(experiment, variant, whether it was stored)."""
+    rows: list[tuple[str, str, bool]] = rows_of(decide(sketch, **rest))[0]["experiments"]
     return rows
 
 
@@ -493,7 +494,7 @@ def test_the_variant_is_the_first_whose_bound_exceeds_the_bucket() -> None:
     for bounds, expected in (((drawn, 1_000_000), "b"), ((drawn + 1, 1_000_000), "a")):
         sketch = simple()
         sketch.experiment("x", variants(("a", bounds[0]), ("b", bounds[1])))
-        assert assigned(sketch) == [("x", expected)]
+        assert assigned(sketch) == [("x", expected, False)]
         shown = placements_of(decide(sketch))[HERO]["experiments"]
         assert shown == [{"id": "x", "variant": expected}]
 
@@ -534,7 +535,7 @@ def test_blocks_of_a_later_experiment_override_those_of_an_earlier_one_and_the_t
     assert placements_of(decide(sketch))[HERO]["blocks"]["headline"]["block"] == "first"
     sketch.experiment("c", [b.Variant("v", 1_000_000, None, {"headline": second})])
     assert placements_of(decide(sketch))[HERO]["blocks"]["headline"]["block"] == "second"
-    assert assigned(sketch) == [("a", "v"), ("b", "v"), ("c", "v")]
+    assert assigned(sketch) == [("a", "v", False), ("b", "v", False), ("c", "v", False)]
 
 
 def test_experiments_are_reported_with_a_fallback_but_not_if_consent_ended_the_decision() -> None:

@@ -13,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from core import bundle as b
+from core.answers import LOG_PLACEMENT_FIELDS
 from core.check import CANDIDATES_MAX
 from core.decide import Engine, Request
 from core.errors import BundleError
@@ -87,7 +88,8 @@ def rich() -> Sketch:
     )
     sketch.models += special_models(orders, city)
     sketch.placement()
-    sketch.placement("second", purpose=-1, slots=[("title", b.SLOT_TEXT), ("link", b.SLOT_URL)])
+    slots = [("title", b.SLOT_TEXT), ("link", b.SLOT_URL)]
+    sketch.placement("second", purpose=-1, slots=slots, diversity=0.5, diverse_by=b.BY_VECTOR)
     tagged = sketch.block("tagged", "Wine", tags=["alcohol"])
     named = sketch.block("named", "you", attribute=city, prefix="Hello ")
     guards = [
@@ -102,6 +104,7 @@ def rich() -> Sketch:
             model=(1, 2, 3, 3)[i],
             weights=[(rules[5], 1.5)],
             exclusive_group=i // 2,
+            vector=[] if i else [0.6, -0.8],
         )
         caps = [sketch.cap(f"cap-{i}", 3, [offer], per=i % 2, channels=["web"], when=rules[4] if i else -1)]
         sketch.treatment(
@@ -377,6 +380,13 @@ def program(*steps: tuple[int, Any]) -> Change:
         (change("offers", 0, eligibility=9), "$.offers[0].eligibility"),
         (change("offers", 0, model=4), "$.offers[0].model"),
         (change("offers", 0, exclusive_group=4), "$.offers[0].exclusive_group"),
+        (change("offers", 0, vector=[0.6, 1.5]), "$.offers[0].vector"),
+        (change("offers", 1, vector=[1.0]), "$.offers[1].vector"),
+        (change("offers", 0, vector=[0.0, float("nan")]), "$.offers[0].vector"),
+        (change("offers", 0, vector=[0.0] * 257), "$.offers[0].vector"),
+        (change("placements", 1, diversity=1.5), "$.placements[1].diversity"),
+        (change("placements", 1, diversity=float("nan")), "$.placements[1].diversity"),
+        (change("placements", 1, diverse_by=2), "$.placements[1].diverse_by"),
         (change("offers", 0, weights=[(9, 1.0)]), "$.offers[0].weights"),
         (change("blocks", 0, value=None), "$.blocks[0].value"),
         (change("blocks", 0, attribute=2), "$.blocks[0].attribute"),
@@ -494,7 +504,8 @@ def test_as_many_candidates_as_allowed() -> None:
         record(), (), Request("d", ("home.hero",), {}, UNIT_KEY), NOW
     )
     assert decision.reasons == ("no_content",)
-    assert decision.log_row()[-1][0][-2] == CANDIDATES_MAX
+    [answer] = decision.log_row()[-1]
+    assert answer[LOG_PLACEMENT_FIELDS.index("refused_count")] == CANDIDATES_MAX
     sketch.treatment(sketch.offer("p"), blocks=[missing])
     with pytest.raises(BundleError, match="1024"):
         Engine(sketch.content(), 1)

@@ -47,6 +47,25 @@ def of_step(rows: list[dict[str, Any]], step: str) -> list[tuple[str, str, dict[
     return [(row["id"], row["verdict"], row["detail"]) for row in rows if row["step"] == step]
 
 
+def test_diversity_tells_what_it_left_of_each_score() -> None:
+    sketch = Sketch()
+    sketch.placement("first")
+    sketch.placement("second", diversity=0.5)
+    for name, value, tags in (("a", 4.0, ["red"]), ("b", 3.0, ["red", "blue"]), ("c", 1.5, ["blue"])):
+        offer = sketch.offer(name, value=value, tags=tags)
+        for placement in (0, 1):
+            sketch.treatment(offer, placement)
+    rows = trace(sketch, None, "first", "second")
+    assert of_step([row for row in rows if row["placement"] == "first"], "diversity") == []
+    assert of_step(rows, "diversity") == [
+        ("a", "true", {"relevance": 1.0, "similarity": 1.0, "rank": 0.0}),
+        ("b", "true", {"relevance": 1.0, "similarity": 0.5, "rank": 0.25}),
+        ("c", "true", {"relevance": 0.5, "similarity": 0.0, "rank": 0.25}),
+    ]
+    # At an equal rank the score decides.
+    assert [row["detail"]["offer"] for row in rows if row["step"] == "result"] == ["a", "b"]
+
+
 def test_verdicts_come_from_both_planes_and_name_the_missing_attribute() -> None:
     sketch = Sketch()
     sketch.placement()

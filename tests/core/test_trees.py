@@ -72,7 +72,7 @@ def trained(name: str) -> tuple[lightgbm.Booster, str]:
 
 def models_of(ensemble: Ensemble, link: int = b.LINK_RAW) -> Models:
     trees = make_trees(ensemble, [b.TreeInput(at) for at in used(ensemble)], link)
-    return Models([b.Model("m", b.MODEL_TREES, 0.0, [], trees)], [])
+    return Models([b.Model("m", b.MODEL_TREES, 0.0, [], trees)], [], [])
 
 
 def scored(models: Models, rows: np.ndarray[Any, Any], *, raw: bool = False) -> np.ndarray[Any, Any]:

@@ -76,8 +76,12 @@ class EdgeFace:
     def ask(self, case: Case) -> Reply:
         """Put the question as an operator does. Nothing is sent that a context could be completed from."""
         body = {**case.question, "at": case.vector.now_ms, "context": case.vector.context}
-        headers = {"Authorization": f"Bearer {OPERATOR}", "Content-Type": "application/json"}
-        self._connection.request("POST", "/v1/decide", msgspec.json.encode(body), headers)
+        return self.post("/v1/decide", body, OPERATOR)
+
+    def post(self, path: str, body: Json, key: str) -> Reply:
+        """Any request."""
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        self._connection.request("POST", path, msgspec.json.encode(body), headers)
         with self._connection.getresponse() as answer:
             return Reply(answer.status, {k.lower(): v for k, v in answer.headers.items()}, answer.read())
 

@@ -4,13 +4,16 @@ A target returns, or meets the one kind of error that its format promises; every
 ordinary suite, `make fuzz` (coverage-guided) and `make fuzz` again under the sanitizers run the same targets.
 """
 
+import random
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 import msgspec
+import pytest
 
 from core import bundle, frame, journal
 from core.authoring import CatalogueError
@@ -28,17 +31,25 @@ from core.errors import (
     ExpressionError,
     FrameError,
     JournalError,
+    RecordError,
 )
 from core.fold import FoldPlan
 from hub.decisioning.authoring import read_catalogue
 from hub.decisioning.zones import find_zone
 from tests.catalogues import FOLDER, small
+from tests.core.sketch import NOW, int_slot, record, string_slot
 from tests.core.test_cel_checker import ENVIRONMENT
 from tests.core.test_engine_check import rich, use
 from tests.core.test_record import refused_or_safe, rich_record, with_checksum
+from tests.core.test_rule_index import KINDS, aimed_set, packed, random_set, value_of
 from tests.vectors.load import load_vectors
 
 HEADER_SIZE: Final = 64
+#: Rules enough for an index, and few more, as a bundle of them is what is changed. Of mixed ones some have no
+#: place in it.
+INDEXED: Final = 560
+MIXED: Final = 800
+RECORDS_MAX: Final = 100
 KEPT: Final = Path(__file__).parent / "kept"
 
 
@@ -68,6 +79,62 @@ def bundle_seeds() -> Iterator[bytes]:
 def run_record(data: bytes) -> None:
     """A record with the checksum that it should have, or it would never be looked into."""
     refused_or_safe(with_checksum(data) if len(data) >= HEADER_SIZE else data)
+
+
+def matched_as_one_by_one(engine: Engine, records: list[bytes | None]) -> None:
+    """A batch finds what its records do alone, or refuses the first that is none."""
+    alone: list[list[int]] = []
+    for at, one in enumerate(records):
+        try:
+            alone.append(engine.match(one, {}, NOW))
+        except RecordError:
+            with pytest.raises(RecordError) as caught:
+                engine.match_batch(records, NOW)
+            assert caught.value.path.startswith(f"$.records[{at}]")
+            return
+    matches = engine.match_batch(records, NOW, threads=1 + len(records) % 2)
+    assert [matches.rules_of(at) for at in range(len(records))] == alone
+
+
+def run_index(data: bytes) -> None:
+    """A bundle with an index over its rules: refused, or the index finds what a batch does."""
+    with suppress(BundleError):
+        engine = Engine(bundle.MAGIC + data, 1)
+        matched_as_one_by_one(engine, [*some_records(), None])
+
+
+def index_seeds() -> Iterator[bytes]:
+    yield aimed_set(INDEXED).content()[len(bundle.MAGIC) :]
+    yield random_set(random.Random(3), MIXED)[0].content()[len(bundle.MAGIC) :]
+
+
+@cache
+def some_records() -> list[bytes]:
+    draw = random.Random(4)
+    aimed = [record({16: int_slot(at * 9), 17: string_slot(f"t{at}")}) for at in range(20)]
+    known = ["w1", "w2", "w3"]
+    return [*aimed, *(packed([value_of(draw, kind, known) for kind in KINDS]) for _ in range(20))]
+
+
+def run_batch(data: bytes) -> None:
+    """Records, each behind its size, most with the checksum that they should have."""
+    records: list[bytes | None] = []
+    while data and len(records) < RECORDS_MAX:
+        size = int.from_bytes(data[:2], "little")
+        one, data = data[2 : 2 + size], data[2 + size :]
+        whole = len(one) >= HEADER_SIZE and size % 16 != 15
+        records.append(with_checksum(one) if whole else one or None)
+    matched_as_one_by_one(indexed_engine(), records * 3)
+
+
+@cache
+def indexed_engine() -> Engine:
+    return Engine(random_set(random.Random(3), MIXED)[0].content(), 1)
+
+
+def batch_seeds() -> Iterator[bytes]:
+    for some in (some_records()[:20], some_records()[20:], some_records()[::9]):
+        yield b"".join(len(one).to_bytes(2, "little") + one for one in some)
 
 
 def record_seeds() -> Iterator[bytes]:
@@ -164,7 +231,9 @@ def catalogue_seeds() -> Iterator[bytes]:
 BASE: Final = (FOLDER / "base.yaml").read_text(encoding="utf-8")
 TARGETS: Final[dict[str, Target]] = {
     "bundle": Target(run_bundle, bundle_seeds),
+    "index": Target(run_index, index_seeds),
     "record": Target(run_record, record_seeds),
+    "batch": Target(run_batch, batch_seeds),
     "frame": Target(run_frame, frame_seeds),
     "journal": Target(run_journal, journal_seeds),
     "expression": Target(run_expression, expression_seeds),

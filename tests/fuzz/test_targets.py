@@ -11,7 +11,16 @@ from tests.fuzz.targets import TARGETS
 from tests.properties.profiles import examples
 
 #: A change in each; catalogues take longest.
-EXAMPLES = {"bundle": 150, "record": 400, "frame": 400, "journal": 400, "expression": 200, "catalogue": 60}
+EXAMPLES = {
+    "bundle": 150,
+    "index": 30,
+    "record": 400,
+    "batch": 60,
+    "frame": 400,
+    "journal": 400,
+    "expression": 200,
+    "catalogue": 60,
+}
 
 
 @pytest.mark.parametrize("name", TARGETS)

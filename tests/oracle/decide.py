@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from core.reasons import REASONS
-from tests.oracle import bandits, content, fold
+from tests.oracle import bandits, content, diversity, fold
 from tests.oracle.catalogue import (
     Catalogue,
     applies,
@@ -58,9 +58,11 @@ class Answer:
     treatment: str | None = None
     blocks: dict[str, dict[str, Any]] = field(default_factory=dict)
     ai: bool = False
-    experiments: list[dict[str, str]] = field(default_factory=list)
+    experiments: list[dict[str, Any]] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
     bandit: tuple[str, float, bool, int] | None = None
+    diversity: tuple[float, float, float] | None = None
+    ranks: dict[str, tuple[float, float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         assert self.reason in REASONS
@@ -170,7 +172,7 @@ class _Decider:
         self.sequence = profile.sequence if profile else 0
         self.unit_key = profile.unit_key if profile else request.unit_key
         self.age_ms = max(0, now_ms - profile.packed_at_ms) if profile else 0
-        self.chosen_offers: set[str] = set()
+        self.chosen_offers: list[Mapping[str, Any]] = []
         self.taken_groups: set[str] = set()
 
     def body(self, answers: Mapping[str, Answer], revision: int, content_hash: str) -> bytes:
@@ -276,16 +278,21 @@ class _Placement:
         self.view = View(self.catalogue, self.events, scores, decider.request.context, self.now_ms)
         self.refused: list[Refusal] = []
         self.ranks: dict[str, tuple[int, bytes]] = {}
+        self.strength = 0.0
+        self.similarities: dict[str, float] = {}
+        self.free: set[str] = set()
+        self.told_diversity: dict[str, tuple[float, float, float]] = {}
 
     def answer(self) -> Answer:
         candidates = self._passing(self._candidates(), self._refusal_before_experiments)
         assigned = list(self._assignments())
         candidates = self._passing(candidates, lambda candidate: _refusal_by_variant(candidate, assigned))
-        experiments = [{"id": experiment["id"], "variant": variant["id"]} for experiment, variant in assigned]
+        experiments = [_reported(experiment, variant) for experiment, variant in assigned]
         # A later experiment's block wins over an earlier one's, and both over the treatment's own.
         overrides = [variant.get("blocks") or {} for _, variant in reversed(assigned)]
 
         ai = any(candidate.offer.get("model") for candidate in candidates)
+        self._compare(candidates)
         played = self._play(candidates, overrides)
         ranked = played.ranked if played else self._ranked(candidates)
         for candidate in ranked:
@@ -293,12 +300,34 @@ class _Placement:
             if blocks is not None:
                 answer = self._chosen(candidate, blocks, ai, experiments)
                 answer.bandit = played.told(candidate) if played else None
+                answer.ranks = self.told_diversity
+                answer.diversity = self.told_diversity.get(candidate.offer["id"])
                 return answer
         return self._fallback(experiments)
 
+    def _compare(self, candidates: Sequence[Candidate]) -> None:
+        """Where diversity counts (0010): how like the candidates are to what the page shows already."""
+        wanted = self.placement.get("diversity") or {"strength": 0.0}
+        chosen = list(self.decider.chosen_offers)
+        self.strength = float(wanted["strength"]) if chosen else 0.0
+        if self.strength:
+            alike = {c.offer["id"]: diversity.similarity(c.offer, chosen, wanted["by"]) for c in candidates}
+            self.similarities = alike
+            self.free = {c.offer["id"] for c in candidates if not self._is_taken(c.offer)}
+
     def _ranked(self, candidates: Sequence[Candidate], sample: int = 0) -> list[Candidate]:
+        """All candidates in the order in which they are tried."""
         scores = {c.offer["id"]: score(self.catalogue, c.offer, self.view, sample) for c in candidates}
-        return sorted(candidates, key=lambda c: (-scores[c.offer["id"]], *c.rank))
+        if not self.strength:
+            return sorted(candidates, key=lambda c: (-scores[c.offer["id"]], *c.rank))
+        relevances = diversity.relevances(scores, self.free)
+        self.told_diversity = {
+            name: (relevance, likeness, diversity.rank(self.strength, relevance, likeness))
+            for name, relevance in relevances.items()
+            for likeness in [self.similarities[name]]
+        }
+        ranks = {name: told[2] for name, told in self.told_diversity.items()}
+        return sorted(candidates, key=lambda c: (-ranks[c.offer["id"]], -scores[c.offer["id"]], *c.rank))
 
     def _play(self, candidates: list[Candidate], overrides: list[Mapping[str, str]]) -> "_Played | None":
         """Where a bandit has arms at this placement: what it takes first, and how likely each was (0008)."""
@@ -311,8 +340,9 @@ class _Placement:
         arms = [c for c in showable if c.offer.get("model") == model["id"]]
         samples = bandits.samples_of(model)
         wins: dict[str, int] = {}
+        names = {c.offer["id"] for c in showable}
         for sample in range(samples if showable else 0):
-            best = self._ranked(showable, sample)[0].offer["id"]
+            best = next(c.offer["id"] for c in self._ranked(candidates, sample) if c.offer["id"] in names)
             wins[best] = wins.get(best, 0) + 1
         bucket_drawn, low = bandits.decision_draw(self.decider.request.decision_id, self.id, model["id"])
         ranked = self._ranked(candidates, low * samples >> 32)
@@ -426,16 +456,28 @@ class _Placement:
                 begins, ends = (share(bound) for bound in experiment.get("range", [0, 1]))
                 if not begins <= bucket(layer.get("salt") or layer["id"], key) < ends:
                     continue
-            if bucket(salt + ":traffic", key) < share(experiment.get("traffic", 1)):
+            stored = self._stored_variant(experiment)
+            if stored is not None:
+                yield experiment, stored
+            elif bucket(salt + ":traffic", key) < share(experiment.get("traffic", 1)):
                 yield experiment, _variant(experiment["variants"], bucket(salt, key))
+
+    def _stored_variant(self, experiment: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """What the unit key's own source was shown first, else what any was; if there still is such a variant."""
+        if not experiment.get("sticky"):
+            return None
+        name, own = fold.assignment_name(experiment), int.from_bytes(self.decider.unit_key[:8], "little")
+        every = fold.assignments(self.catalogue.experiments, self.events)
+        by_source = {source: found for (shown, source), found in every.items() if shown == name}
+        first = by_source.get(own) or min(by_source.values(), default=None)
+        variants = {xxh64(variant["id"].encode()): variant for variant in experiment["variants"]}
+        return None if first is None else variants.get(first[1])
 
     # Step 6.
     def _content_unless_refused(
         self, candidate: Candidate, overrides: list[Mapping[str, str]]
     ) -> dict[str, dict[str, Any]] | None:
-        offer = candidate.offer
-        repeated = offer["id"] in self.decider.chosen_offers and not self.placement.get("allow_repeat", False)
-        if repeated or offer.get("exclusive_group") in self.decider.taken_groups:
+        if self._is_taken(candidate.offer):
             self._refuse(candidate, "6a", "suppressed", "exclusivity")
             return None
         try:
@@ -453,11 +495,17 @@ class _Placement:
                     return None
         return blocks
 
+    def _is_taken(self, offer: Mapping[str, Any]) -> bool:
+        repeated = any(offer["id"] == chosen["id"] for chosen in self.decider.chosen_offers)
+        if repeated and not self.placement.get("allow_repeat", False):
+            return True
+        return offer.get("exclusive_group") in self.decider.taken_groups
+
     # Steps 7 and 8.
     def _chosen(
-        self, candidate: Candidate, blocks: dict[str, Any], ai: bool, experiments: list[dict[str, str]]
+        self, candidate: Candidate, blocks: dict[str, Any], ai: bool, experiments: list[dict[str, Any]]
     ) -> Answer:
-        self.decider.chosen_offers.add(candidate.offer["id"])
+        self.decider.chosen_offers.append(candidate.offer)
         if candidate.offer.get("exclusive_group"):
             self.decider.taken_groups.add(candidate.offer["exclusive_group"])
         return Answer(
@@ -470,7 +518,7 @@ class _Placement:
             refused=self.refused,
         )
 
-    def _fallback(self, experiments: list[dict[str, str]]) -> Answer:
+    def _fallback(self, experiments: list[dict[str, Any]]) -> Answer:
         reason, cause = "no_content", ""
         if self.refused:
             furthest = min(self.refused, key=lambda r: (-STEPS.index(r.step), self.ranks[r.offer]))
@@ -486,6 +534,13 @@ def _refusal_by_variant(
         if variant.get("offers") is not None and candidate.offer["id"] not in variant["offers"]:
             return "4", "not_eligible", experiment["id"]
     return None
+
+
+def _reported(experiment: Mapping[str, Any], variant: Mapping[str, Any]) -> dict[str, Any]:
+    found = {"id": experiment["id"], "variant": variant["id"]}
+    if experiment.get("sticky"):
+        found["sticky_version"] = experiment.get("sticky_version", 0)
+    return found
 
 
 def _variant(variants: Sequence[Mapping[str, Any]], position: int) -> Mapping[str, Any]:

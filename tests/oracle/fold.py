@@ -22,6 +22,7 @@ BUCKETS_MAX: Final = 64
 STRINGS_MAX: Final = 63
 STRING_BYTES_MAX: Final = 1024
 IMPRESSIONS_MAX: Final = 256
+ASSIGNMENTS_MAX: Final = 256
 MINUTE_MS: Final = 60_000
 MISSING: Final = object()
 
@@ -230,6 +231,44 @@ def impressions(events: Sequence[Event]) -> list[tuple[int, int, int, int]]:
             entry = (event["at_ms"] // MINUTE_MS, xxh64(offer.encode()), xxh64(channel.encode()))
             counted[entry] = counted.get(entry, 0) + 1
     return [(*entry, counted[entry]) for entry in sorted(counted)[-IMPRESSIONS_MAX:]]
+
+
+def assignments(
+    experiments: Mapping[str, Any], events: Sequence[Event]
+) -> dict[tuple[int, int], tuple[int, int]]:
+    """Sticky assignments (0011): (experiment, source) -> when it was first shown which variant, all of it as
+    hashes; the earliest of them all, as far as a record has room.
+    """
+    first: dict[tuple[int, int], tuple[int, int]] = {}
+    for event in events:
+        if event["name"] not in ("Impression", "Exposure"):
+            continue
+        source = int.from_bytes(bytes.fromhex(event.get("source", ""))[:8], "little")
+        for experiment, variant in _shown_variants(experiments, event["properties"].get("experiments")):
+            found = (event["at_ms"], xxh64(variant.encode()))
+            first[experiment, source] = min(first.get((experiment, source), found), found)
+    kept = sorted(first, key=lambda key: (first[key][0], key))[:ASSIGNMENTS_MAX]
+    return {key: first[key] for key in kept}
+
+
+def _shown_variants(experiments: Mapping[str, Any], shown: Any) -> Iterator[tuple[int, str]]:
+    """What an exposure says of experiments that are sticky now, in the version that they have now."""
+    for entry in shown if isinstance(shown, list) else []:
+        name, variant, version = (
+            (entry.get(field) for field in ("id", "variant", "sticky_version"))
+            if isinstance(entry, dict)
+            else (None, None, None)
+        )
+        experiment = experiments.get(name) if isinstance(name, str) else None
+        if experiment is None or not experiment.get("sticky") or isinstance(version, bool):
+            continue
+        known = any(one["id"] == variant for one in experiment["variants"])
+        if known and version == experiment.get("sticky_version", 0):
+            yield assignment_name(experiment), variant
+
+
+def assignment_name(experiment: Mapping[str, Any]) -> int:
+    return xxh64(f"{experiment['id']}\0{experiment.get('sticky_version', 0)}".encode())
 
 
 def _granule(at_ms: int, source: Source) -> int:

@@ -23,7 +23,7 @@ def score(catalogue: Catalogue, offer: Mapping[str, Any], view: View, sample: in
         if model["kind"] == "bandit":
             propensity = arm_value(model, offer["id"], view, sample)
         else:
-            propensity = propensity_of(model, view)
+            propensity = propensity_of(model, view, offer)
     context_weight = 1.0
     for weight in offer.get("weights", []):
         if evaluate(parse(weight["when"]), view) is True:
@@ -32,21 +32,21 @@ def score(catalogue: Catalogue, offer: Mapping[str, Any], view: View, sample: in
     return -math.inf if math.isnan(worth) else worth
 
 
-def propensity_of(model: Mapping[str, Any], view: View) -> float:
-    return calibrated(model.get("calibration") or {}, _output(model, view))
+def propensity_of(model: Mapping[str, Any], view: View, offer: Mapping[str, Any]) -> float:
+    return calibrated(model.get("calibration") or {}, _output(model, view, offer))
 
 
-def _output(model: Mapping[str, Any], view: View) -> float:
+def _output(model: Mapping[str, Any], view: View, offer: Mapping[str, Any]) -> float:
     if model["kind"] == "uplift":
         treated, control = (view.catalogue.models[model[part]] for part in ("treated", "control"))
-        return propensity_of(treated, view) - propensity_of(control, view)
+        return propensity_of(treated, view, offer) - propensity_of(control, view, offer)
     if model["kind"] == "trees":
         text = view.catalogue.artifacts[model["artifact"]]
-        row = {name: _number(given, view) for name, given in model.get("inputs", {}).items()}
+        row = {name: _number(given, view, offer) for name, given in model.get("inputs", {}).items()}
         return trees.output(model["artifact"], text, model.get("link"), row)
     total = float(model.get("intercept", 0.0))
     for feature in model.get("features", []):
-        total = total + float(feature["weight"]) * _input(feature, view)
+        total = total + float(feature["weight"]) * _input(feature, view, offer)
     if model["kind"] == "linear":
         return total
     return 1.0 / (1.0 + exp(-total))
@@ -58,7 +58,9 @@ def arm_value(model: Mapping[str, Any], offer: str, view: View, sample: int) -> 
     if model["policy"] == "thompson":
         return draw(model["id"], offer, sample, arm)
     x = [float(model.get("intercept", 0.0))]
-    x += [float(feature.get("weight", 1.0)) * _input(feature, view) for feature in model.get("features", [])]
+    x += [
+        float(feature.get("weight", 1.0)) * _input(feature, view, {}) for feature in model.get("features", [])
+    ]
     mean, spread = 0.0, 0.0
     for weight, row, x_i in zip(arm["weights"], arm["inverse"], x, strict=True):
         mean = mean + float(weight) * x_i
@@ -84,19 +86,24 @@ def calibrated(calibration: Mapping[str, Any], s: float) -> float:
     return float(points[-1][1])
 
 
-def _input(feature: Mapping[str, Any], view: View) -> float:
-    scope, _, name = feature["attribute"].partition(".")
-    value: Any = view.read(scope, name)
+def _read(attribute: str, view: View, offer: Mapping[str, Any]) -> Any:
+    scope, _, name = attribute.partition(".")
+    if scope == "offer":
+        return offer.get("attributes", {}).get(name, Error(f"{attribute} is absent"))
+    return view.read(scope, name)
+
+
+def _input(feature: Mapping[str, Any], view: View, offer: Mapping[str, Any]) -> float:
+    value = _read(feature["attribute"], view, offer)
     if feature.get("equals") is not None:
         return 1.0 if value == feature["equals"] else 0.0
     return float(feature.get("missing", 0.0)) if isinstance(value, Error) else float(value)
 
 
-def _number(given: Any, view: View) -> float:
+def _number(given: Any, view: View, offer: Mapping[str, Any]) -> float:
     """What a tree's feature is of this person; NaN where it is missing or in no category."""
     given = {"attribute": given} if isinstance(given, str) else given
-    scope, _, name = given["attribute"].partition(".")
-    value: Any = view.read(scope, name)
+    value = _read(given["attribute"], view, offer)
     if isinstance(value, Error):
         return math.nan
     if isinstance(value, str):

@@ -29,9 +29,10 @@ def engine_of(vector: Vector) -> Engine:
     return Engine(compiled(vector.catalogue)[0], REVISION)
 
 
-def ask_core(engine: Engine, vector: Vector) -> CoreDecision:
+def ask_core(engine: Engine, vector: Vector, *, trace: bool = False) -> CoreDecision:
     built = build(vector)
-    return engine.decide(built.record, built.overlay, built.request, built.now_ms, at_edge=built.at_edge)
+    request = msgspec.structs.replace(built.request, trace=trace)
+    return engine.decide(built.record, built.overlay, request, built.now_ms, at_edge=built.at_edge)
 
 
 @given(questions(), histories())
@@ -123,7 +124,12 @@ def logged(decision: CoreDecision) -> dict[str, Any]:
     for answer in answers:
         assert answer["refused_count"] == len(answer["refused"]) <= REFUSED_LOGGED_MAX
     return {
-        answer["placement"]: (answer["cause"] or "", sorted(answer["refused"]), answer["bandit"])
+        answer["placement"]: (
+            answer["cause"] or "",
+            sorted(answer["refused"]),
+            answer["bandit"],
+            answer["diversity"],
+        )
         for answer in answers
     }
 
@@ -134,6 +140,7 @@ def refusals_and_causes(expected: Decision) -> dict[str, Any]:
             answer.cause,
             sorted((one.offer, one.reason, one.cause, one.step) for one in answer.refused),
             answer.bandit,
+            answer.diversity,
         )
         for placement, answer in expected.answers.items()
     }

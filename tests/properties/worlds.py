@@ -20,6 +20,8 @@ OFFERS: Final = [f"offer-{letter}" for letter in "abcdef"]
 SEGMENTS: Final = ["inner", "outer"]
 #: An attribute that does not travel to the edge, and that nothing answered there uses.
 HUB_ONLY: Final = "last_link"
+#: Identifier hashes of who is shown something; a unit key is one of them now and then.
+SOURCES: Final = ["00112233445566778899aabbccddeeff", "ff" * 16, "0f" * 16]
 SHARES: Final = [0.0, 0.25, 0.5, 1.0, 1 / 3, 1e-6, 0.9999995]
 NUMBERS: Final = [0.0, -0.0, 1.0, 2.5, -2.0, 1e308, -1e308, 0.1, 1e-300]
 NAMES: Final = {
@@ -53,7 +55,12 @@ def catalogue(chance: Chance) -> Json:
     shown = blocks(chance)
     placed = [placement(chance, name, shown) for name in PLACEMENTS]
     offered = [offer(chance, name, placed, shown) for name in OFFERS[: chance.whole(0, len(OFFERS))]]
+    if offered:  # an attribute that no offer has is a fault
+        offered[0]["attributes"] |= {"kind": "gold"}
     names = [one["id"] for one in offered]
+    if not any(one["vector"] for one in offered):
+        for at in placed:
+            at.get("diversity", {})["by"] = "tags"
     return with_owners(
         {
             "settings": {"stale_after": chance.pick(["30d", "1h"])},
@@ -170,6 +177,8 @@ def placement(chance: Chance, name: str, shown: list[Json]) -> Json:
     }
     if chance.once_in(4):
         found["max_age"] = chance.pick(["1h", "7d"])
+    if chance.flag():
+        found["diversity"] = {"strength": chance.pick(SHARES), "by": chance.pick(["tags", "vector"])}
     return found
 
 
@@ -177,10 +186,12 @@ def offer(chance: Chance, name: str, placed: list[Json], shown: list[Json]) -> J
     found: Json = {
         "id": name,
         "tags": tags(chance),
+        "vector": vector(chance),
         "priority": chance.whole(-1, 1),
         "value": chance.pick([1.0, 1.0, 0.0, 2.5, 1e12]),
         "lever": chance.pick([1.0, 1.0, 0.3, 0.0]),
         "model": chance.pick([None, None, "model-1", "model-2", "model-3", "uplift", "bandit", "bandit"]),
+        "attributes": offer_attributes(chance),
         "exclusive_group": chance.pick([None, None, "one", "two"]),
         "eligibility": condition(chance, NAMES, SEGMENTS, depth=2) if chance.flag() else None,
         "weights": [weight(chance) for _ in range(chance.whole(0, 2))],
@@ -194,6 +205,22 @@ def offer(chance: Chance, name: str, placed: list[Json], shown: list[Json]) -> J
             filled = {slot: chance.pick(of_type(shown, kind)) for slot, kind in at["slots"].items()}
             treatment = {"id": f"{name}-{at['id']}", "placement": at["id"], "blocks": filled}
             found["treatments"].append(treatment)
+    return found
+
+
+def vector(chance: Chance) -> list[float]:
+    """Five numbers, or none; the first is never too small to have a direction."""
+    if chance.once_in(4):
+        return []
+    others = [chance.pick([0.0, 1.0, -1.0, 0.1, 1e6, -2.5, 1e-300]) for _ in range(4)]
+    return [chance.pick([1.0, -0.5, 1e-6]), *others]
+
+
+def offer_attributes(chance: Chance) -> Json:
+    found: Json = {"price": chance.pick([0.5, 18.0, -1.0])}
+    if chance.flag():
+        found["price"] = chance.pick([True, 17, 1e300])
+        found["kind"] = chance.pick(["gold", "abc", "DE"])
     return found
 
 
@@ -244,7 +271,11 @@ def model(chance: Chance, name: str) -> Json:
     ]
     if chance.flag():
         equals = chance.pick(["gold", "none"])
-        features.append({"attribute": "profile.tier", "equals": equals, "weight": chance.pick(NUMBERS)})
+        attribute = chance.pick(["profile.tier", "offer.kind"])
+        features.append({"attribute": attribute, "equals": equals, "weight": chance.pick(NUMBERS)})
+    if chance.flag():
+        price = {"attribute": "offer.price", "weight": chance.pick(NUMBERS), "missing": chance.pick(NUMBERS)}
+        features.insert(chance.whole(0, len(features)), price)
     kind = chance.pick(["linear", "logistic"])
     found: Json = {"id": name, "kind": kind, "intercept": chance.pick(NUMBERS), "features": features}
     return {**found, "calibration": calibration(chance)}
@@ -259,6 +290,9 @@ def trees(chance: Chance) -> Json:
     }
     for scope, name in (("profile", "tier"), ("context", "country")):
         inputs[name] = {"attribute": f"{scope}.{name}", "categories": chance.some(text[name], least=1)}
+    if chance.flag():
+        inputs["risk"] = "offer.price"
+        inputs["tier"] = {"attribute": "offer.kind", "categories": ["abc", "gold"]}
     link = chance.pick([None, "raw", "logistic", "exp"])
     found: Json = {"id": "model-3", "kind": "trees", "artifact": ARTIFACT, "inputs": inputs, "link": link}
     return {**found, "calibration": calibration(chance)}
@@ -313,6 +347,8 @@ def experiments(chance: Chance, placed: list[Json], shown: list[Json], offers: l
                 variant(chance, f"v{k}", chosen[0], shown, offers) for k in range(chance.whole(1, 3))
             ],
         }
+        if chance.flag():
+            experiment |= {"sticky": True, "sticky_version": chance.pick([0, 0, 3])}
         if ranges and chance.flag():
             experiment["layer"] = "layer"
             experiment["range"] = ranges.pop()
@@ -350,14 +386,17 @@ def event(chance: Chance, kind: str, at_ms: int, message_id: str) -> Json:
     if kind == "change":
         state = chance.pick(["granted", "denied", "withdrawn"])
         return consent(chance.pick([*PURPOSES, "analytics"]), state, at_ms, message_id)
-    names = {"view": "Product Viewed", "order": "Order Completed", "traits": "Identify", "show": "Impression"}
+    shown = chance.pick(["Impression", "Impression", "Exposure"])
+    names = {"view": "Product Viewed", "order": "Order Completed", "traits": "Identify", "show": shown}
     properties: Json = {}
     if kind == "view":
         properties = {"tag": chance.pick(["red", "blue", "abc", ["a", "é"]])}
     elif kind == "order":
         properties = {"revenue": chance.pick([10, 0.1, -5.25, 1e300])}
     elif kind == "show":
-        properties = {"offer": chance.pick([*OFFERS, "gone"]), "channel": chance.pick([*CHANNELS, 7])}
+        properties = {"offer": chance.pick([*OFFERS, "gone", None]), "channel": chance.pick([*CHANNELS, 7])}
+        if not chance.once_in(4):
+            properties["experiments"] = exposure(chance)
     return {
         "message_id": message_id,
         "kind": "identify" if kind == "traits" else "track",
@@ -366,7 +405,22 @@ def event(chance: Chance, kind: str, at_ms: int, message_id: str) -> Json:
         "properties": properties,
         "traits": some_of(chance, TRAITS) if kind == "traits" else {},
         "consent": None,
+        "source": chance.pick(SOURCES),
     }
+
+
+def exposure(chance: Chance) -> Any:
+    """What a client says that it showed: as decisions report it, or anything else."""
+    if chance.once_in(8):
+        return chance.pick([None, "experiment-0", {"id": "experiment-0"}, [None, [], "experiment-0"]])
+    return [
+        {
+            "id": f"experiment-{i}",
+            "variant": chance.pick(["v0", "v1", "v2", "gone", 1]),
+            "sticky_version": chance.pick([0, 0, 0, 3, 3.0, False, "0"]),
+        }
+        for i in range(chance.whole(1, 3))
+    ]
 
 
 def some_of(chance: Chance, values: dict[str, list[Any]]) -> Json:
@@ -374,6 +428,8 @@ def some_of(chance: Chance, values: dict[str, list[Any]]) -> Json:
 
 
 def unit_key(chance: Chance) -> bytes:
+    if chance.once_in(3):
+        return bytes.fromhex(chance.pick(SOURCES))
     return chance.whole(0, 2**128 - 1).to_bytes(16, "little")
 
 

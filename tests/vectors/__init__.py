@@ -16,7 +16,8 @@ A file holds named catalogues, vectors, and lists of expressions:
      "setting": {"attributes", "segments", "events", "scores", "context", "now"},      for all the expressions
      "expressions": [{"name", "description", "cases": [[EXPRESSION, true | false | "error"]]}]}
 
-An event is `{"name", "at"}` and, where it matters, `kind`, `message_id`, `properties`, `traits`, `consent`.
+An event is `{"name", "at"}` and, where it matters, `kind`, `message_id`, `properties`, `traits`, `consent`,
+`source` (the identifier hash of who it belongs to).
 Each list of expressions becomes one vector: every expression is once an offer's eligibility and once a rule
 that blocks one.
 

@@ -11,7 +11,7 @@ from core.authoring import Catalogue
 from core.authoring.types import CatalogueFile, Settings
 from core.bundle import BundleDocument, content_hash, decode_bundle
 from core.compiler import compile_catalogue
-from core.events import Consent, Event
+from core.events import Consent, Event, Identifier
 from core.fold import FoldPlan, State
 from core.request import Request
 from tests.oracle.decide import Decision
@@ -139,6 +139,11 @@ def record(profile: VectorProfile, document: BundleDocument) -> bytes:
     )
 
 
+def _identifiers(item: Mapping[str, Any]) -> tuple[Identifier, ...]:
+    source = item.get("source", "")
+    return (Identifier("anon", bytes.fromhex(source), True),) if source else ()
+
+
 def event(item: Mapping[str, Any]) -> Event:
     """The event of a vector's dict, taken in at the time it happened."""
     consent = item["consent"]
@@ -148,7 +153,7 @@ def event(item: Mapping[str, Any]) -> Event:
         name=item["name"],
         at_ms=item["at_ms"],
         received_ms=item["at_ms"],
-        identifiers=(),
+        identifiers=_identifiers(item),
         properties=item["properties"],
         traits=item["traits"],
         consent=Consent(consent["purpose"], consent["state"], TEXT_VERSION, CONSENT_SOURCE)

@@ -138,6 +138,7 @@ def events(items: Sequence[Mapping[str, Any]], prefix: str) -> list[Json]:
             "properties": item.get("properties", {}),
             "traits": item.get("traits", {}),
             "consent": item.get("consent"),
+            "source": item.get("source", ""),
         }
         for position, item in enumerate(items)
     ]

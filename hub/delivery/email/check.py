@@ -12,6 +12,7 @@ from liquid.static_analysis import Variable
 
 from core.authoring import Catalogue, Faults, Path, shown
 from core.authoring.types import Template
+from core.authoring.unknown import UNREAD
 from hub.delivery.email.language import (
     FILTERS,
     HTML,
@@ -52,6 +53,7 @@ class _Names:
 
     known: Mapping[str, Mapping[str, object]]
     full: Mapping[str, object]
+    unknown: frozenset[str]  # roots of which some names cannot be read
 
 
 def check_templates(catalogue: Catalogue, faults: Faults) -> None:
@@ -63,7 +65,7 @@ def check_templates(catalogue: Catalogue, faults: Faults) -> None:
 
 
 def _check(catalogue: Catalogue, path: Path, template: Template, faults: Faults, layouts: Layouts) -> None:
-    names = _names(catalogue, template)
+    names = _names(catalogue, path, template, faults)
     parsed: dict[str, Parsed] = {}
     for part in _PARTS:
         source = getattr(template, part)
@@ -118,7 +120,7 @@ def _check_names(path: Path, source: str, parsed: Parsed, names: _Names, faults:
 def _expected(variable: Variable, names: _Names) -> str:
     """What should have stood there; empty where it is right or cannot be known."""
     root, *rest = variable.segments
-    if root in PLAIN_NAMES:
+    if root in PLAIN_NAMES or root in names.unknown:
         return ""
     below = names.known.get(str(root))
     if below is None:
@@ -159,7 +161,7 @@ def _check_mjml(
             return
 
 
-def _names(catalogue: Catalogue, template: Template) -> _Names:
+def _names(catalogue: Catalogue, path: Path, template: Template, faults: Faults) -> _Names:
     words = {key: "text" for strings in template.strings.values() for key in strings}
     known: dict[str, Mapping[str, object]] = {
         "slots": {name: _SAMPLES[kind] for name, kind in _slots(catalogue, template)},
@@ -169,7 +171,13 @@ def _names(catalogue: Catalogue, template: Template) -> _Names:
         },
         "links": dict.fromkeys(LINKS, "https://shop.example/"),
     }
-    return _Names(known, {**known, "locale": template.locale, "now": "2026-01-01T00:00:00Z"})
+    rests: dict[str, list[Path]] = {
+        "slots": [("placements",), ("journeys",), UNREAD],
+        "strings": [(*path, "strings")],
+        "profile": [("attributes",), UNREAD],
+    }
+    unknown = frozenset(root for root, paths in rests.items() if any(map(faults.unknown.touches, paths)))
+    return _Names(known, {**known, "locale": template.locale, "now": "2026-01-01T00:00:00Z"}, unknown)
 
 
 def _slots(catalogue: Catalogue, template: Template) -> Iterator[tuple[str, str]]:

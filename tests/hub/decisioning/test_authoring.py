@@ -91,7 +91,11 @@ offers:
         (7, "$.offers[0].treatments[1].more"),
         (2, "$.offers[0]"),
     ]
-    assert [offer.id for offer in read_catalogue({"x.yaml": text}).offers] == ["two"]
+    read = read_catalogue({"x.yaml": text})
+    assert [(offer.id, offer.priority) for offer in read.offers] == [("One", -1_000_000), ("two", 0)]
+    assert {path[:3] for path in read.unknown} == {
+        ("offers", 0, name) for name in ("id", "owner", "priority", "tags", "treatments")
+    }
 
 
 def test_indexes_in_paths_are_those_of_the_file() -> None:
@@ -136,11 +140,9 @@ def test_empty_files_and_kinds_are_fine(text: str) -> None:
         ("- " * 100_000, 1, "values nested at most 32 deep", "deeper ones"),
     ],
 )
-def test_what_cannot_be_read_is_the_only_fault_reported(
-    text: str, line: int, expected: str, got: str
-) -> None:
+def test_of_what_cannot_be_read_nothing_follows(text: str, line: int, expected: str, got: str) -> None:
     catalogue = read_catalogue(
-        {"bad.yaml": text, "other.yaml": "segments: [{id: x, owner: nobody, when: gone}]"}
+        {"bad.yaml": text, "other.yaml": "segments: [{id: x, owner: nobody, when: profile.gone}]"}
     )
     [fault] = catalogue.faults
     assert (fault.file, fault.line) == ("bad.yaml", line)

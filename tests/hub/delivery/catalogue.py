@@ -19,6 +19,13 @@ def quiet(start: str, end: str, zone: str = "UTC") -> dict[str, str]:
     return changed("settings:\n", f"settings:\n  time_zone: {zone}\n  quiet_hours: [{hours}]\n")
 
 
+def experimenting(*weights: int) -> dict[str, str]:
+    """The catalogue with a sticky experiment on the e-mail's text, of these weights."""
+    variants = ", ".join(f"{{id: v{n}, weight: {weight}}}" for n, weight in enumerate(weights))
+    one = f"{{id: text, owner: ada, placements: [mail.main], sticky: true, variants: [{variants}]}}"
+    return changed("journeys:\n", f"experiments:\n  - {one}\njourneys:\n")
+
+
 def held_out() -> dict[str, str]:
     """The catalogue with everybody in the holdout."""
     return changed("journeys:\n", "holdouts:\n  - {id: all, owner: ada, share: 1.0}\njourneys:\n")

@@ -5,13 +5,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from core.record import describe
 from hub.delivery.ports import Outcome
 from hub.errors import ContentError
 from hub.store import outbox, suppressions
 from hub.store.engine import Store
 from hub.store.suppressions import UNSUBSCRIBE, Suppression
 from tests.hub.asyncs import run_async
-from tests.hub.delivery.catalogue import FILES, changed, held_out, quiet
+from tests.hub.delivery.catalogue import FILES, changed, experimenting, held_out, quiet
 from tests.hub.delivery.ground import DAY_MS, HOUR_MS, DeliveryGround, delivery_ground
 
 
@@ -53,6 +54,39 @@ async def test_the_right_message_goes_once_and_is_an_impression(store: Store) ->
         assert [(one["offer"], one["channel"], one["count"]) for one in shown] == [("cart", "email", 1)]
         assert (await ground.message()).impression is None, "folded, so caps find it in the record"
         assert await ground.decided("ada") == 1
+
+
+@run_async
+async def test_a_message_that_went_binds_her_to_its_variant(store: Store) -> None:
+    """Each weight in turn has nearly everybody: what the first message showed is what the next one shows."""
+    async with delivery_ground(store) as ground:
+        await ground.publish(experimenting(1_000_000, 1))
+        await queued(ground)
+        await ground.publish(experimenting(1, 1_000_000))
+        await ground.hand_over()
+        await ground.publish(experimenting(1_000_000, 1))
+        await ground.give_cart_messages("ada", 1)
+        await ground.hand_over()
+        shown = [msgspec.json.decode(one.experiments) for one in await ground.messages("sent")]
+        assert shown == [[{"id": "text", "variant": "v1", "sticky_version": 0}]] * 2
+        record = await ground.data.record("email:ada@mail.example")
+        assert record is not None
+        held: Any = describe(record, ground.data.view.document, ground.now_ms)["assignments"]
+        assert [(one["experiment"], one["variant"]) for one in held] == [("text", "v1")]
+
+
+@run_async
+async def test_messages_in_the_air_bind_her_too(sqlite: Store) -> None:
+    async with delivery_ground(sqlite) as ground:
+        await ground.publish(experimenting(1, 1_000_000))
+        ground.hold_impressions = True
+        await queued(ground)
+        await ground.hand_over()
+        await ground.publish(experimenting(1_000_000, 1))
+        await ground.give_cart_messages("ada", 1)
+        await ground.hand_over()
+        shown = [msgspec.json.decode(one.experiments)[0]["variant"] for one in await ground.messages("sent")]
+        assert shown == ["v1", "v1"]
 
 
 @run_async

@@ -1,0 +1,1 @@
+"""What people use instead, side by side with the core: only for `make bench-full` (docs/performance.md)."""

@@ -1,0 +1,80 @@
+"""Which of the candidates that passed is shown: order, exclusivity, content and its rules."""
+
+cimport cython
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+
+from core.answers cimport Answer, Answers, Cause, Refusal, Step
+from core.assignment cimport Experiments
+from core.candidates cimport Candidates, Placement, Treatment
+from core.content cimport Block, Blocks
+from core.diversity cimport Likenesses
+from core.memory cimport Pool
+from core.output cimport Output
+from core.values cimport ov_value
+
+# A candidate that passed steps 3 and 4.
+ctypedef struct Candidate:
+    double score
+    double rank              # where diversity counts: what is left of the score
+    int64_t priority
+    uint32_t offer
+    uint32_t number          # of the treatment
+    const Treatment* treatment
+
+# Below zero if the first candidate is the better one.
+ctypedef int (*Order)(const void* left, const void* right) noexcept nogil
+
+
+@cython.final
+cdef class Arbitration:
+    cdef Pool _pool
+    cdef Candidates candidates
+    cdef Likenesses likenesses
+    cdef Experiments experiments
+    cdef Blocks blocks
+    cdef Output out              # the body being written
+    cdef Answers answers         # what the log will say
+    cdef Candidate* passing      # scratch: candidates of one placement
+    cdef Answer* answer          # of the placement that is being answered, like the next three
+    cdef const Placement* placement
+    cdef const ov_value* values
+    cdef const uint8_t* literals
+    cdef bint diverse            # whether diversity counts here
+    cdef Order order             # of its candidates
+    cdef list ranked             # None, or takes (offer, relevance, similarity, rank) for a trace
+    cdef double _scale           # the greatest finite score that may be shown
+    cdef double* _similarities   # scratch: by candidate, until they are sorted
+    cdef uint8_t* _free          # scratch: by candidate, whether exclusivity lets it pass
+    cdef uint32_t* _chosen       # scratch: offers chosen in this decision
+    cdef uint32_t _chosen_count
+    cdef uint8_t* _offer_taken   # scratch: by offer
+    cdef uint8_t* _group_taken   # scratch: by exclusive group
+
+    # Go on to a placement; the pointers stay good until it is answered.
+    cdef void begin(
+        self, Answer* answer, const Placement* placement, const ov_value* values, const uint8_t* literals
+    ) noexcept
+    # Where diversity counts, in this order: compare the first `count` candidates with what was chosen; give
+    # them ranks by their scores, as often as those change; tell a trace.
+    cdef void compare(self, uint32_t count) noexcept
+    cdef void rank(self, uint32_t count) noexcept
+    cdef int tell_ranks(self, uint32_t count) except -1
+    # Make the i-th candidate the best of those from i on; those before i were brought forward in turn.
+    cdef void bring_best_forward(self, uint32_t i, uint32_t count) noexcept
+    # Write the answer of the best of the first `count` candidates that may be shown; False: of none.
+    cdef bint choose_best(self, uint32_t count) except -1
+    # Write a candidate's answer; False, with the body as before, where it must not be shown.
+    cdef bint choose(self, const Candidate* candidate) except -1
+    # Whether step 6 lets a candidate pass, with nothing written.
+    cdef bint is_showable(self, const Candidate* candidate) except -1
+    # The cause of the refused candidate of the placement that came furthest.
+    cdef Cause furthest(self) noexcept
+    # Forget what the last decision marked.
+    cdef void clear(self) noexcept
+
+    cdef bint _is_taken(self, uint32_t offer) noexcept
+    cdef Cause _try(self, const Candidate* candidate, Step* step) except *
+    cdef uint32_t _block(self, const Treatment* treatment, uint32_t slot) noexcept
+    cdef uint32_t _first_tag_guard(self, const Block* block, uint32_t worst) noexcept
+    cdef void _take(self, const Candidate* candidate) noexcept
+    cdef bint _came_further(self, const Refusal* a, const Refusal* b) noexcept
