@@ -553,8 +553,9 @@ def condition_attributes(condition: Condition, tables: Tables) -> set[int]:
     """Attributes that a condition looks at."""
     if condition.op == OP_GENERAL:
         return general_attributes(tables.generals[condition.lo])
-    steps = {int(argument) for op, argument in condition.program if op == P_ATTRIBUTE}
-    return steps if condition.attribute < 0 else steps | {condition.attribute}
+    if condition.op == OP_PROGRAM:
+        return {int(argument) for op, argument in condition.program if op == P_ATTRIBUTE}
+    return {condition.attribute} if condition.attribute >= 0 else set()
 
 
 def float_key(value: float) -> int:

@@ -254,7 +254,7 @@ class Expressions:
 
 
 class General(Expressions):
-    """Draws expressions that the tables cannot hold as a whole: strings made, lists gone through, conversions.
+    """Draws what the tables cannot hold as a whole: strings made, lists gone through, conversions.
 
     Their numbers and times are plain, so that the two evaluators differ nowhere (docs/expressions.md).
     """
