@@ -44,14 +44,27 @@ def mixed_rule(draw: random.Random) -> Rule:
     """A rule, now and then with one condition more; its Python and C are not asked for."""
     cel = make_rule(draw).cel
     if draw.random() < MIXTURE["in_the_general_evaluator"]:
-        left, right = draw.sample([name for name in FORTY if name[0] == "i"], 2)
-        cel += f" && profile.{left} + profile.{right} < {draw.randrange(600, 2000)}"
+        cel += f" && {general_test(draw)}"
     if draw.random() < MIXTURE["large_sets"]:
         listed = ", ".join(f'"{word}"' for word in draw.sample(LARGE_SET, 70))
         cel += f" && profile.s{draw.randrange(12)} in [{listed}]"
     if draw.random() < MIXTURE["large_integers"]:
         cel += f" && profile.i{draw.randrange(16)} != {LARGE + draw.randrange(-2, 3)}"
     return Rule(cel, "", "")
+
+
+def general_test(draw: random.Random) -> str:
+    """A regular expression, a string that is made, or a list that is gone through: no table holds them."""
+    one, other = draw.sample([name for name in FORTY if name[0] == "s"], 2)
+    word, begin = draw.choice(WORDS), draw.choice(WORDS)[:2]
+    return draw.choice(
+        [
+            f'profile.{one}.matches("^{begin[0]}|{begin}.*{word[-1]}$")',
+            f'(profile.{one} + "/" + profile.{other}).contains("{begin[-1]}/{word[0]}")',
+            f'[profile.{one}, profile.{other}].exists(text, text.startsWith("{begin[0]}") || size(text) < 5)',
+            f'string(profile.i{draw.randrange(16)}).endsWith("{draw.randrange(10)}")',
+        ]
+    )
 
 
 @dataclass(frozen=True)

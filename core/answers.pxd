@@ -104,10 +104,12 @@ cdef class Answers:
     cdef uint32_t assigned_count
     cdef uint32_t _assigned_capacity
 
-    cdef void clear(self) noexcept
-    cdef Answer* begin(self, uint32_t asked) noexcept
-    cdef int refuse(self, Answer* answer, uint32_t offer, Step step, Cause cause) except -1
-    cdef int assign(self, Answer* answer, uint32_t experiment, uint32_t variant, bint sticky) except -1
+    cdef void clear(self) noexcept nogil
+    cdef Answer* begin(self, uint32_t asked) noexcept nogil
+    cdef int refuse(self, Answer* answer, uint32_t offer, Step step, Cause cause) except -1 nogil
+    cdef int assign(self, Answer* answer, uint32_t experiment, uint32_t variant, bint sticky) except -1 nogil
+    cdef size_t packed_size(self) noexcept nogil
+    cdef void copy_to(self, char* target) noexcept nogil
     cdef bytes pack(self)
 
 
@@ -141,6 +143,11 @@ cdef class Decision:
     cdef bint _starter
     cdef bint _stale
 
+    cdef int fill(self, bytes packed, uint32_t answer_count, uint32_t refusal_count) except -1
+    cdef int belong(self, engine, Names names, request) except -1
+    cdef void note(
+        self, int64_t now_ms, uint64_t sequence, int64_t age_ms, bint starter, bint stale
+    ) noexcept
     cdef const Answer* answer(self, uint32_t i) noexcept
     cdef tuple _placement_row(self, const Answer* answer)
     cdef object answered(self, uint32_t i, tuple scored)

@@ -53,28 +53,29 @@ cdef class Arbitration:
     # Go on to a placement; the pointers stay good until it is answered.
     cdef void begin(
         self, Answer* answer, const Placement* placement, const ov_value* values, const uint8_t* literals
-    ) noexcept
+    ) noexcept nogil
     # Where diversity counts, in this order: compare the first `count` candidates with what was chosen; give
     # them ranks by their scores, as often as those change; tell a trace.
-    cdef void compare(self, uint32_t count) noexcept
-    cdef void rank(self, uint32_t count) noexcept
-    cdef int tell_ranks(self, uint32_t count) except -1
+    cdef void compare(self, uint32_t count) noexcept nogil
+    cdef void rank(self, uint32_t count) noexcept nogil
+    cdef int tell_ranks(self, uint32_t count) except -1 nogil
     # Make the i-th candidate the best of those from i on; those before i were brought forward in turn.
-    cdef void bring_best_forward(self, uint32_t i, uint32_t count) noexcept
+    cdef void bring_best_forward(self, uint32_t i, uint32_t count) noexcept nogil
     # Write the answer of the best of the first `count` candidates that may be shown; False: of none.
-    cdef bint choose_best(self, uint32_t count) except -1
+    cdef bint choose_best(self, uint32_t count) except -1 nogil
     # Write a candidate's answer; False, with the body as before, where it must not be shown.
-    cdef bint choose(self, const Candidate* candidate) except -1
+    cdef bint choose(self, const Candidate* candidate) except -1 nogil
     # Whether step 6 lets a candidate pass, with nothing written.
-    cdef bint is_showable(self, const Candidate* candidate) except -1
+    cdef bint is_showable(self, const Candidate* candidate) except -1 nogil
     # The cause of the refused candidate of the placement that came furthest.
-    cdef Cause furthest(self) noexcept
+    cdef Cause furthest(self) noexcept nogil
     # Forget what the last decision marked.
-    cdef void clear(self) noexcept
+    cdef void clear(self) noexcept nogil
 
-    cdef bint _is_taken(self, uint32_t offer) noexcept
-    cdef Cause _try(self, const Candidate* candidate, Step* step) except *
-    cdef uint32_t _block(self, const Treatment* treatment, uint32_t slot) noexcept
-    cdef uint32_t _first_tag_guard(self, const Block* block, uint32_t worst) noexcept
-    cdef void _take(self, const Candidate* candidate) noexcept
-    cdef bint _came_further(self, const Refusal* a, const Refusal* b) noexcept
+    cdef int _tell(self, uint32_t count) except -1
+    cdef bint _is_taken(self, uint32_t offer) noexcept nogil
+    cdef int _try(self, const Candidate* candidate, Step* step, Cause* cause) except -1 nogil
+    cdef uint32_t _block(self, const Treatment* treatment, uint32_t slot) noexcept nogil
+    cdef uint32_t _first_tag_guard(self, const Block* block, uint32_t worst) noexcept nogil
+    cdef void _take(self, const Candidate* candidate) noexcept nogil
+    cdef bint _came_further(self, const Refusal* a, const Refusal* b) noexcept nogil

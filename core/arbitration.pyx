@@ -71,7 +71,7 @@ cdef class Arbitration:
 
     cdef void begin(
         self, Answer* answer, const Placement* placement, const ov_value* values, const uint8_t* literals
-    ) noexcept:
+    ) noexcept nogil:
         self.answer = answer
         self.placement = placement
         self.values = values
@@ -79,7 +79,7 @@ cdef class Arbitration:
         self.diverse = placement.diversity > 0.0 and self._chosen_count > 0
         self.order = _by_rank if self.diverse else _by_score
 
-    cdef void compare(self, uint32_t count) noexcept:
+    cdef void compare(self, uint32_t count) noexcept nogil:
         cdef uint32_t i
         if not self.diverse:
             return
@@ -89,7 +89,7 @@ cdef class Arbitration:
                 self.passing[i].offer, self._chosen, self._chosen_count, self.placement.diverse_by
             )
 
-    cdef void rank(self, uint32_t count) noexcept:
+    cdef void rank(self, uint32_t count) noexcept nogil:
         """Maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998)."""
         cdef double strength = self.placement.diversity
         cdef double score
@@ -107,19 +107,23 @@ cdef class Arbitration:
                 - strength * self._similarities[i]
             )
 
-    cdef int tell_ranks(self, uint32_t count) except -1:
+    cdef int tell_ranks(self, uint32_t count) except -1 nogil:
+        if self.diverse and self.ranked is not None:
+            with gil:
+                self._tell(count)
+        return 0
+
+    cdef int _tell(self, uint32_t count) except -1:
         cdef const Candidate* candidate
         cdef double relevance
         cdef uint32_t i
-        if not self.diverse or self.ranked is None:
-            return 0
         for i in range(count):
             candidate = &self.passing[i]
             relevance = relevance_of(candidate.score, self._scale)
             self.ranked.append((candidate.offer, relevance, self._similarities[i], candidate.rank))
         return 0
 
-    cdef void bring_best_forward(self, uint32_t i, uint32_t count) noexcept:
+    cdef void bring_best_forward(self, uint32_t i, uint32_t count) noexcept nogil:
         """Usually the first one is shown, so the rest is sorted only if it is not."""
         cdef Candidate* candidates = self.passing
         cdef uint32_t k
@@ -138,7 +142,7 @@ cdef class Arbitration:
                     best = k
         candidates[0], candidates[best] = candidates[best], candidates[0]
 
-    cdef bint choose_best(self, uint32_t count) except -1:
+    cdef bint choose_best(self, uint32_t count) except -1 nogil:
         cdef uint32_t i
         self.compare(count)
         self.rank(count)
@@ -149,10 +153,11 @@ cdef class Arbitration:
                 return True
         return False
 
-    cdef bint choose(self, const Candidate* candidate) except -1:
+    cdef bint choose(self, const Candidate* candidate) except -1 nogil:
         cdef size_t mark = self.out._size
         cdef Step step = STEP_EXCLUSIVITY
-        cdef Cause cause = self._try(candidate, &step)
+        cdef Cause cause
+        self._try(candidate, &step, &cause)
         if cause.reason == R_OK:
             self.answer.treatment = <int32_t>candidate.number
             self.answer.cause = cause
@@ -162,47 +167,52 @@ cdef class Arbitration:
         self.answers.refuse(self.answer, candidate.offer, step, cause)
         return False
 
-    cdef bint is_showable(self, const Candidate* candidate) except -1:
+    cdef bint is_showable(self, const Candidate* candidate) except -1 nogil:
         cdef size_t mark = self.out._size
         cdef Step step = STEP_EXCLUSIVITY
-        cdef Cause cause = self._try(candidate, &step)
+        cdef Cause cause
+        self._try(candidate, &step, &cause)
         self.out._size = mark
         return cause.reason == R_OK
 
-    cdef bint _is_taken(self, uint32_t offer) noexcept:
+    cdef bint _is_taken(self, uint32_t offer) noexcept nogil:
         """Whether exclusivity refuses an offer."""
         cdef int32_t group = self.candidates.offers[offer].group
         if self._offer_taken[offer] and not self.placement.allow_repeat:
             return True
         return group >= 0 and self._group_taken[group]
 
-    cdef Cause _try(self, const Candidate* candidate, Step* step) except *:
+    cdef int _try(self, const Candidate* candidate, Step* step, Cause* cause) except -1 nogil:
         """Steps 6a to 6c, writing the answer on the way."""
         cdef uint32_t i, block
         cdef uint32_t worst = self.candidates.tag_guards.count
-        cdef Output out = self.out
         if self._is_taken(candidate.offer):
-            return cause_of(R_SUPPRESSED, CAUSE_EXCLUSIVITY, 0)
+            cause[0] = cause_of(R_SUPPRESSED, CAUSE_EXCLUSIVITY, 0)
+            return 0
         step[0] = STEP_CONTENT
-        out.piece(candidate.treatment.head)
+        self.out.piece(candidate.treatment.head)
         for i in range(self.placement.slot_count):
             block = self._block(candidate.treatment, i)
             if block == NO_BLOCK:
-                return cause_of(R_NO_CONTENT, CAUSE_SLOT, i)
+                cause[0] = cause_of(R_NO_CONTENT, CAUSE_SLOT, i)
+                return 0
             if i:
-                out.raw(b",", 1)
-            out.piece(self.placement.slots[i].key)
-            if not self.blocks.write(block, self.values, out):
-                return cause_of(R_NO_CONTENT, CAUSE_BLOCK, block)
+                self.out.raw(b",", 1)
+            self.out.piece(self.placement.slots[i].key)
+            if not self.blocks.write(block, self.values, self.out):
+                cause[0] = cause_of(R_NO_CONTENT, CAUSE_BLOCK, block)
+                return 0
             worst = self._first_tag_guard(&self.blocks.blocks[block], worst)
         step[0] = STEP_TAGS
         if worst < self.candidates.tag_guards.count:
             i = self.candidates.tag_guards.items[worst]
-            return cause_of(self.candidates.guards[i].reason, CAUSE_GUARD, i)
-        out.literal(b'},"fallback":false,"reason":')
-        return cause_of(R_OK, CAUSE_NONE, 0)
+            cause[0] = cause_of(self.candidates.guards[i].reason, CAUSE_GUARD, i)
+            return 0
+        self.out.literal(b'},"fallback":false,"reason":')
+        cause[0] = cause_of(R_OK, CAUSE_NONE, 0)
+        return 0
 
-    cdef uint32_t _block(self, const Treatment* treatment, uint32_t slot) noexcept:
+    cdef uint32_t _block(self, const Treatment* treatment, uint32_t slot) noexcept nogil:
         """The block of a slot: of the latest experiment that overrides it, else the treatment's."""
         cdef uint32_t i, k
         cdef const Variant* variant
@@ -213,7 +223,7 @@ cdef class Arbitration:
                     return variant.overrides[k].block
         return treatment.blocks.items[slot]
 
-    cdef uint32_t _first_tag_guard(self, const Block* block, uint32_t worst) noexcept:
+    cdef uint32_t _first_tag_guard(self, const Block* block, uint32_t worst) noexcept nogil:
         """The earlier of `worst` and the place of the first rule that a block's tags offend."""
         cdef uint32_t i, place
         for i in range(block.guard_count):
@@ -224,7 +234,7 @@ cdef class Arbitration:
                 return place
         return worst
 
-    cdef void _take(self, const Candidate* candidate) noexcept:
+    cdef void _take(self, const Candidate* candidate) noexcept nogil:
         cdef uint32_t offer = candidate.offer
         cdef int32_t group = self.candidates.offers[offer].group
         if self.diverse:
@@ -240,7 +250,7 @@ cdef class Arbitration:
         self._chosen[self._chosen_count] = offer
         self._chosen_count += 1
 
-    cdef void clear(self) noexcept:
+    cdef void clear(self) noexcept nogil:
         cdef uint32_t i
         cdef int32_t group
         for i in range(self._chosen_count):
@@ -250,7 +260,7 @@ cdef class Arbitration:
                 self._group_taken[group] = 0
         self._chosen_count = 0
 
-    cdef Cause furthest(self) noexcept:
+    cdef Cause furthest(self) noexcept nogil:
         """At an equal step the one of higher priority, then of the smaller id."""
         cdef uint32_t i
         cdef const Refusal* best = NULL
@@ -261,7 +271,7 @@ cdef class Arbitration:
                 best = refusal
         return best.cause if best != NULL else cause_of(R_NO_CONTENT, CAUSE_NONE, 0)
 
-    cdef bint _came_further(self, const Refusal* a, const Refusal* b) noexcept:
+    cdef bint _came_further(self, const Refusal* a, const Refusal* b) noexcept nogil:
         cdef int64_t a_priority = self.candidates.offers[a.offer].priority
         cdef int64_t b_priority = self.candidates.offers[b.offer].priority
         if a.step != b.step:

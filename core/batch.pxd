@@ -82,7 +82,7 @@ cdef class Batch:
     cdef Scratch* _scratch                 # by thread
     cdef size_t _scratch_count
     cdef list _generals                    # by thread
-    cdef object _raised                    # what ended the evaluation of a general condition, None or e.g. Ctrl-C
+    cdef object _raised                    # what ended a general condition's evaluation: None, or e.g. Ctrl-C
 
     cdef Matches match(self, list records, const ov_value* values, int64_t now, size_t threads)
 

@@ -300,7 +300,14 @@ class Holdout(msgspec.Struct, frozen=True, array_like=True):
     id: str
     salt: str
     share: int
-    placements: list[int]  # empty: all
+    placements: list[int]  # all three empty: all placements
+    experiments: list[int] = []
+    journeys: list[int] = []  # of `outbound`; messages that they send
+
+    @property
+    def is_global(self) -> bool:
+        """Whether it holds every placement."""
+        return not (self.placements or self.experiments or self.journeys)
 
 
 class Feature(msgspec.Struct, frozen=True, array_like=True):
@@ -546,8 +553,9 @@ def condition_attributes(condition: Condition, tables: Tables) -> set[int]:
     """Attributes that a condition looks at."""
     if condition.op == OP_GENERAL:
         return general_attributes(tables.generals[condition.lo])
-    steps = {int(argument) for op, argument in condition.program if op == P_ATTRIBUTE}
-    return steps if condition.attribute < 0 else steps | {condition.attribute}
+    if condition.op == OP_PROGRAM:
+        return {int(argument) for op, argument in condition.program if op == P_ATTRIBUTE}
+    return {condition.attribute} if condition.attribute >= 0 else set()
 
 
 def float_key(value: float) -> int:

@@ -109,8 +109,8 @@ cdef class Candidates:
         cdef Placement* target
         cdef Slot* slots
         names = sorted({name for placement in document.placements for name, _ in placement.slots})
-        holdouts = _holding(document.holdouts, len(document.placements), empty_holds_all=True)
-        experiments = _holding(document.experiments, len(document.placements), empty_holds_all=False)
+        holdouts = _holding(document.holdouts, len(document.placements))
+        experiments = _holding(document.experiments, len(document.placements))
         self.slot_names = {name: i for i, name in enumerate(names)}
         self.placements = <Placement*>self._pool.take(self.placement_count, sizeof(Placement))
         for i, placement in enumerate(document.placements):
@@ -136,12 +136,12 @@ cdef class Candidates:
             )
 
 
-def _holding(items, count, *, empty_holds_all):
+def _holding(items, count):
     """Per placement the indexes of the holdouts or experiments that hold it, in id order."""
     held = [[] for _ in range(count)]
     for i in sorted(range(len(items)), key=lambda i: items[i].id):
         placements = set(items[i].placements)
-        if empty_holds_all and not placements:
+        if isinstance(items[i], bundle.Holdout) and items[i].is_global:
             placements = range(count)
         for placement in placements:
             held[placement].append(i)

@@ -359,6 +359,10 @@ class _Check:
         _range(f"{path}.share", holdout.share, 0, MILLIONTHS)
         for index in holdout.placements:
             self._of(f"{path}.placements", index, self.document.placements)
+        for index in holdout.experiments:
+            self._of(f"{path}.experiments", index, self.document.experiments)
+        for index in holdout.journeys:
+            self._of(f"{path}.journeys", index, self.document.outbound.journeys)
 
     def _folds(self) -> None:
         document = self.document

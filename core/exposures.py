@@ -90,6 +90,8 @@ def _claimed(experiments: Any) -> Any:
     if not isinstance(experiments, list):
         return experiments
     return [
-        {name: value for name, value in one.items() if name != "sticky_version"} if isinstance(one, dict) else one
+        {name: value for name, value in one.items() if name != "sticky_version"}
+        if isinstance(one, dict)
+        else one
         for one in experiments
     ]

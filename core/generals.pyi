@@ -8,7 +8,7 @@ LIST_BYTES_MAX: Final = 262_144
 
 @final
 class Values:
-    def __getitem__(self, key: int | str) -> Any: ...
+    def __getitem__(self, key: int | str, /) -> Any: ...
 
 @final
 class Generals:

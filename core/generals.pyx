@@ -21,10 +21,14 @@ from core.values cimport (
     ov_value,
 )
 
-from core.cel.general.loading import NOW, load
-from core.cel.general.run import CONDITION_WORK_MAX, Run, no_zones
-from core.cel.general.values import TIMESTAMP_NS_MAX, TIMESTAMP_NS_MIN, Timestamp
-from core.bundle import GENERAL_SLOTS_MAX
+from core.bundle import GENERAL_SLOTS_MAX as _SLOTS_MAX
+from core.cel.general.loading import NOW as _NOW
+from core.cel.general.loading import load
+from core.cel.general.run import CONDITION_WORK_MAX as _WORK_MAX
+from core.cel.general.run import Run, no_zones
+from core.cel.general.values import TIMESTAMP_NS_MAX as _NS_MAX
+from core.cel.general.values import TIMESTAMP_NS_MIN as _NS_MIN
+from core.cel.general.values import Timestamp
 
 #: Longer texts, and lists of more bytes in all, are errors to whoever reads them.
 TEXT_BYTES_MAX = 65_536
@@ -32,13 +36,13 @@ LIST_BYTES_MAX = 262_144
 
 cdef uint32_t C_TEXT_BYTES_MAX = TEXT_BYTES_MAX
 cdef size_t C_LIST_BYTES_MAX = LIST_BYTES_MAX
-cdef int64_t MS_MIN = TIMESTAMP_NS_MIN // 1_000_000
-cdef int64_t MS_MAX = TIMESTAMP_NS_MAX // 1_000_000
+cdef int64_t MS_MIN = _NS_MIN // 1_000_000
+cdef int64_t MS_MAX = _NS_MAX // 1_000_000
 cdef int64_t MS_NS = 1_000_000
 cdef object UNREAD = object()
 cdef object MISSING = object()
-cdef str MOMENT = NOW
-cdef object WORK_MAX = CONDITION_WORK_MAX
+cdef str MOMENT = _NOW
+cdef object WORK_MAX = _WORK_MAX
 
 
 @cython.final
@@ -120,7 +124,7 @@ cdef class Generals:
         self.states = <uint8_t*>self._pool.take(self.count, 1)
         self._values = Values.__new__(Values)
         self._values._blank = [UNREAD] * attribute_count
-        self._run = Run(self._values, GENERAL_SLOTS_MAX, no_zones, work_max=WORK_MAX)
+        self._run = Run(self._values, _SLOTS_MAX, no_zones, work_max=WORK_MAX)
 
     def __reduce__(self):
         raise TypeError("Generals hold addresses and cannot be pickled")

@@ -32,7 +32,7 @@ cdef class RuleIndex:
     cdef uint32_t* _places                 # the rules in the order of the blocks
     cdef uint32_t* _begins                 # by place: where the rule's literals begin
     cdef Literal* _literals
-    cdef bint rests                        # whether a rule of the index rests on a general condition
+    cdef readonly bint rests               # whether a rule of the index rests on a general condition
     cdef uint32_t* _place_of               # by rule of the index: its place
     # Scratch of `add`.
     cdef const uint64_t** _rows

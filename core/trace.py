@@ -101,7 +101,7 @@ def _consent_rows(document: BundleDocument, placement: Placement, answered: Answ
     if answered.reason in ("no_consent", "no_profile"):
         return
     for holdout in sorted(document.holdouts, key=lambda holdout: holdout.id):
-        if holdout.placements and answered.placement not in holdout.placements:
+        if not holdout.is_global and answered.placement not in holdout.placements:
             continue
         held_out = answered.reason == "holdout" and answered.cause == holdout.id
         yield "holdout", holdout.id, "true" if held_out else "false", {}

@@ -335,11 +335,15 @@ class Layer(_Owned, kw_only=True, frozen=True):
 
 
 class Holdout(_Owned, kw_only=True, frozen=True):
-    """Units kept out of personalization, in the listed placements or in all."""
+    """Units kept out, to measure the whole effect: of all personalization, or of a programme: the listed
+    placements, experiments and journeys.
+    """
 
     salt: ReadableName | None = None
     share: Share
     placements: list[Id] = []
+    experiments: list[Id] = []
+    journeys: list[Id] = []
 
 
 class Feature(_Authored, kw_only=True, frozen=True):

@@ -128,8 +128,14 @@ def compile_holdouts(work: Work) -> list[bundle.Holdout]:
 
 
 def _holdout(work: Work, path: Path, holdout: Holdout) -> bundle.Holdout:
-    placements = work.indexes("placements", holdout.placements, (*path, "placements"))
-    return bundle.Holdout(holdout.id, holdout.salt or holdout.id, millionths(holdout.share), placements)
+    return bundle.Holdout(
+        holdout.id,
+        holdout.salt or holdout.id,
+        millionths(holdout.share),
+        work.indexes("placements", holdout.placements, (*path, "placements")),
+        work.indexes("experiments", holdout.experiments, (*path, "experiments")),
+        work.indexes("journeys", holdout.journeys, (*path, "journeys")),
+    )
 
 
 __all__ = ["SLOT_TYPES", "compile_experiments", "compile_holdouts"]

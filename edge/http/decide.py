@@ -181,7 +181,6 @@ class Decider:
         self._figures.decided(answer.decision.reasons, (time.perf_counter_ns() - started_ns) // 1000)
         return answer
 
-
     def exposures(self, question: Question, decision: Decision) -> bytes:
         """The last field of an answer, with its comma: the token of each placement with sticky experiments,
         for the client to send with its exposure. Nothing where there is none.

@@ -13,6 +13,7 @@ from core.cel.general.compiling import compile_expression
 from core.cel.general.names import Scope
 from core.cel.general.values import Timestamp, Value, type_name
 from core.cel.parser import parse
+from core.cel.typed import own_generals
 from core.errors import EvaluationError, ExhaustedError, ExpressionError
 from hub.cli import conformance, typed_values
 from hub.cli.arguments import json_option, moment, now_ms
@@ -70,13 +71,14 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         raise UsageError("expected EXPR or --batch")
     variables = read_variables(arguments.vars) if arguments.vars else NO_VARIABLES
     value = _evaluated(arguments.expression, variables, arguments.now or now_ms())
-    why_not = catalogue_refusal(arguments.expression, variables)
+    why_not, parts = in_a_catalogue(arguments.expression, variables)
     kind = type_name(value)
     kind, shown = SHOWN_TYPES.get(kind, kind), to_json(value)
     lines = [f"{json.dumps(shown, ensure_ascii=False)} ({kind})"]
     if why_not is not None:
         lines.append(f"a catalogue refuses this expression: {why_not}")
-    output.show({"type": kind, "value": shown, "catalogue_refusal": why_not}, lines)
+    lines += [f"a catalogue runs this in the general evaluator: {part}" for part in parts]
+    output.show({"type": kind, "value": shown, "catalogue_refusal": why_not, "generals": parts}, lines)
     return DONE
 
 
@@ -95,8 +97,9 @@ def _evaluated(expression: str, variables: Variables, at_ms: int) -> Value:
         raise CommandError(message, {"code": "error", "message": message}) from error
 
 
-def catalogue_refusal(expression: str, variables: Variables) -> str | None:
-    """Why the rules of a catalogue cannot hold an expression, None if they can."""
+def in_a_catalogue(expression: str, variables: Variables) -> tuple[str | None, list[str]]:
+    """Why a catalogue refuses an expression, None if it does not; and the parts that the decision tables
+    cannot hold."""
     environment = Environment(
         {
             name: None if kind is None else (index, kind)
@@ -106,10 +109,12 @@ def catalogue_refusal(expression: str, variables: Variables) -> str | None:
     try:
         typed, faults = check_value(parse(expression), environment)
     except ExpressionError as error:
-        return _place(error.line, error.column, error.expected, error.got)
+        return _place(error.line, error.column, error.expected, error.got), []
     if faults:
-        return _place(faults[0].line, faults[0].column, faults[0].expected, faults[0].got)
-    return None if typed is not None else "a value in it has a type that attributes do not have"
+        return _place(faults[0].line, faults[0].column, faults[0].expected, faults[0].got), []
+    if typed is None:
+        return "a value in it has a type that attributes do not have", []
+    return None, [f"EXPR:{one.line}:{one.column}: {one.general.why}" for one in own_generals(typed)]
 
 
 def _refusal(error: ExpressionError) -> CommandError:

@@ -7,7 +7,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Final, NamedTuple
 
-from sqlalchemy import Column, Integer, SmallInteger, String, Table, Text, bindparam, delete, func, select, update
+from sqlalchemy import (
+    Column,
+    Integer,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    func,
+    select,
+    update,
+)
 from sqlalchemy.engine import Connection
 
 from hub.store.metadata import Key, Millis, metadata

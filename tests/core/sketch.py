@@ -25,6 +25,7 @@ class Sketch:
     attributes: list[b.Attribute] = field(default_factory=list)
     conditions: list[b.Condition] = field(default_factory=lambda: [b.Condition(b.OP_CONSTANT)])
     nodes: list[b.Node] = field(default_factory=list)
+    generals: list[b.General] = field(default_factory=list)
     rules: list[b.Rule] = field(default_factory=list)
     purposes: list[b.Purpose] = field(
         default_factory=lambda: [b.Purpose(name, slot, name == "ads") for slot, name in enumerate(PURPOSES)]
@@ -56,6 +57,11 @@ class Sketch:
         """Index of the condition; its literals are twice that and one more."""
         self.conditions.append(b.Condition(op, attribute, **rest))
         return len(self.conditions) - 1
+
+    def general(self, *parts: b.Part) -> int:
+        """Index of a condition that the general evaluator runs."""
+        self.generals.append(b.General(list(parts), "a test"))
+        return self.condition(b.OP_GENERAL, lo=len(self.generals) - 1)
 
     def rule(self, name: str, condition: int) -> int:
         """A rule that is one condition. Condition 0 is true."""
@@ -153,7 +159,7 @@ class Sketch:
     def document(self) -> b.BundleDocument:
         return b.BundleDocument(
             attributes=self.attributes,
-            tables=b.Tables(self.conditions, self.nodes, len(self.nodes)),
+            tables=b.Tables(self.conditions, self.nodes, len(self.nodes), self.generals),
             rules=self.rules,
             purposes=self.purposes,
             placements=self.placements,

@@ -21,7 +21,13 @@ STRIPPED: Final = [{"id": "x", "variant": "a"}]
 
 def taken(properties: dict[str, Any], *, trusted: bool = False, **fields: Any) -> Any:
     """The experiments of the event that intake makes of a client's impression."""
-    message = {"type": "track", "event": "Impression", "anonymousId": ANON, "properties": properties, **fields}
+    message = {
+        "type": "track",
+        "event": "Impression",
+        "anonymousId": ANON,
+        "properties": properties,
+        **fields,
+    }
     event = take_in(
         message,
         kind=None,
@@ -37,7 +43,10 @@ def taken(properties: dict[str, Any], *, trusted: bool = False, **fields: Any) -
 
 
 def test_a_token_says_what_its_person_was_assigned_whatever_she_says() -> None:
-    assert taken({"offer": "o", "exposure": TOKEN, "experiments": CLAIM}) == {"offer": "o", "experiments": NAMED}
+    assert taken({"offer": "o", "exposure": TOKEN, "experiments": CLAIM}) == {
+        "offer": "o",
+        "experiments": NAMED,
+    }
     assert taken({"exposure": TOKEN}, trusted=True) == {"experiments": NAMED}
 
 
@@ -52,7 +61,10 @@ def test_without_a_token_a_claim_loses_the_version_that_would_have_it_stored() -
 def test_a_changed_token_proves_nothing(position: int) -> None:
     other = "A" if TOKEN[position] != "A" else "B"
     changed = TOKEN[:position] + other + TOKEN[position + 1 :]
-    assert taken({"exposure": changed, "experiments": CLAIM}) == {"exposure": changed, "experiments": STRIPPED}
+    assert taken({"exposure": changed, "experiments": CLAIM}) == {
+        "exposure": changed,
+        "experiments": STRIPPED,
+    }
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,11 @@ from core.authoring.types import (
     TEXT_LENGTH_MAX,
 )
 from core.authoring.windows import GRANULES_MAX
+from core.bundle import GENERAL_DEPTH_MAX, STICKY_VERSION_MAX
 from core.cel import ast
 from core.cel.general.regex import PATTERN_LENGTH_MAX, matches
 from core.check import SLOTS_PER_PLACEMENT_MAX
-from core.compiler import compile_catalogue
+from core.compiler import GeneralPart, compile_catalogue
 from core.compiler.attributes import DEFAULT_STRINGS_MAX
 from core.compiler.experiments import EXPERIMENTS_PER_PLACEMENT_MAX
 from core.compiler.offers import CANDIDATES_MAX
@@ -83,6 +84,15 @@ def arms(count: int) -> str:
     )
 
 
+def deep_segments(depth: int) -> str:
+    """Segments in the general evaluator, each three parts deeper than the one that it names."""
+    when = ["profile.vip", *(f"[segment.s{at}][0]" for at in range(41))]
+    when.append(f"[{'!' * (depth - 127)}segment.s41][0]")
+    return "segments:\n" + "".join(
+        f"- {{id: s{at}, owner: ada, when: '{text}'}}\n" for at, text in enumerate(when)
+    )
+
+
 def window(granules: int) -> str:
     return (
         "attributes: [{id: w, owner: ada, type: int, source: {events: [Order Completed], function: count, "
@@ -126,6 +136,12 @@ CASES: dict[str, tuple[int, Callable[[int], str], str, str]] = {
         "segments[0].when",
         f"a pattern of at most {PATTERN_LENGTH_MAX} characters",
     ),
+    "nesting with the segments": (
+        GENERAL_DEPTH_MAX,
+        deep_segments,
+        "segments[42].when",
+        f"nested at most {GENERAL_DEPTH_MAX} deep, its segments too",
+    ),
     "characters of a text": (
         TEXT_LENGTH_MAX,
         lambda count: f"blocks: [{{id: b, owner: ada, type: text, value: {'x' * count}}}]",
@@ -159,6 +175,12 @@ CASES: dict[str, tuple[int, Callable[[int], str], str, str]] = {
         experiments,
         f"experiments[{EXPERIMENTS_PER_PLACEMENT_MAX}].placements[0]",
         f"at most {EXPERIMENTS_PER_PLACEMENT_MAX} experiments on home",
+    ),
+    "sticky_version": (
+        STICKY_VERSION_MAX,
+        lambda version: experiments(1).replace("placements", f"sticky_version: {version}, placements"),
+        "experiments[0].sticky_version",
+        f"a whole number from 0 to {STICKY_VERSION_MAX:g}",
     ),
     "steps of a journey": (
         STEPS_MAX,
@@ -224,6 +246,20 @@ def test_one_more_than_the_limit_is_one_fault(what: str) -> None:
     assert fault.got
     assert (fault.file, fault.line > 0) == ("base.yaml" if "treatments" in what else "extra.yaml", True)
     assert [one.path for one in more] == ([fault.path[:-1] + "y"] if "points" in what else [])
+
+
+@pytest.mark.parametrize(
+    "beyond",
+    [
+        " + ".join(["(profile.vip ? profile.orders : 1)"] * LIFTED_MAX.bit_length()) + " > 3",
+        sums(PROGRAM_STACK_MAX + 1),
+    ],
+)
+def test_what_is_too_large_for_the_tables_runs_in_the_general_evaluator(beyond: str) -> None:
+    parts: list[GeneralPart] = []
+    files = {**BASE, "extra.yaml": segment(beyond)}
+    compile_catalogue(read_catalogue(files), [], parts)
+    assert [part.path for part in parts] == ["$.segments[0].when"]
 
 
 def test_a_pattern_of_one_character_more_is_an_error() -> None:

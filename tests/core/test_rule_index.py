@@ -67,6 +67,8 @@ def add_condition(draw: random.Random, sketch: Sketch, known: list[str]) -> int:
         return sketch.condition(b.OP_HAS, attribute)
     if draw.random() < 0.05:
         return sketch.condition(b.OP_PROGRAM, program=[(0, 0), (0, 1), (b.P_LT, 0)])
+    if draw.random() < 0.06:
+        return add_general(draw, sketch)
     match kind:
         case b.INT:
             low = draw.choice((*EDGES, *[draw.randrange(NUMBERS) for _ in EDGES]))
@@ -85,6 +87,22 @@ def add_condition(draw: random.Random, sketch: Sketch, known: list[str]) -> int:
         op = draw.choice((b.OP_CONTAINS, b.OP_STARTS, b.OP_ENDS))
         return sketch.condition(op, attribute, strings=[draw.choice(("w", "1", "", "é"))])
     return sketch.condition(b.OP_STRING_IN, attribute, strings=draw.sample(known, draw.randrange(4)))
+
+
+#: What the general evaluator is asked of a string, and what comes of it; `int` of these is no bool.
+GENERALS = (
+    ("matches", "1$", lambda text: text.endswith("1")),
+    ("contains", "é", lambda text: "é" in text),
+    ("int", None, lambda text: None),
+)
+
+
+def add_general(draw: random.Random, sketch: Sketch) -> int:
+    attribute, (function, text, _) = draw.choice((4, 5)), draw.choice(GENERALS)
+    read = b.Part(b.G_ATTRIBUTE, attribute)
+    if text is None:
+        return sketch.general(read, b.Part(b.G_CALL, function, [0]))
+    return sketch.general(read, b.Part(b.G_LITERAL, text), b.Part(b.G_CALL, function, [0, 1]))
 
 
 def aim(draw: random.Random, sketch: Sketch) -> list[int]:
@@ -166,6 +184,11 @@ def verdict_of(condition: b.Condition, sketch: Sketch, values: list[Any]) -> tup
         attribute.default if value is None else value
         for attribute, value in zip(sketch.attributes, values, strict=True)
     ]
+    if condition.op == b.OP_GENERAL:
+        parts = sketch.generals[condition.lo].parts
+        value, meaning = seen[int(parts[0].value)], {one[0]: one[2] for one in GENERALS}[str(parts[-1].value)]
+        holds = None if value is None else meaning(value)
+        return int(holds is True), int(holds is False)
     if condition.op == b.OP_PROGRAM:
         if seen[0] is None or seen[1] is None:
             return 0, 0
@@ -201,7 +224,9 @@ def test_the_index_finds_what_the_definition_says(seed: int) -> None:
     draw = random.Random(seed)
     sketch, known = random_set(draw, RULES)
     engine = Engine(sketch.content(), 1)
-    assert RuleIndex(sketch.document(), frozenset()).rule_count >= 512
+    index = RuleIndex(sketch.document(), frozenset())
+    assert index.rule_count >= 512
+    assert index.rests
     for _ in range(8):
         values = [value_of(draw, kind, known) for kind in KINDS]
         assert engine.match(packed(values), {}, NOW) == expected_of(sketch, values)

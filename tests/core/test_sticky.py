@@ -1,4 +1,4 @@
-"""Sticky assignments: what a record keeps of exposures, in whatever order they come, and what it does to assignments."""
+"""Sticky assignments: what a record keeps of exposures, in any order, and what that does to assignments."""
 
 import random
 import struct
@@ -38,7 +38,13 @@ PLAN: Final = FoldPlan(DOCUMENT)
 def exposure(at_ms: int, source: bytes, *shown: tuple[str, str], name: str = "Impression") -> Event:
     entries = [{"id": one, "variant": variant, "sticky_version": 0} for one, variant in shown]
     return Event(
-        f"m-{at_ms}", "track", name, at_ms, at_ms, (Identifier("anon", source, True),), {"experiments": entries}
+        f"m-{at_ms}",
+        "track",
+        name,
+        at_ms,
+        at_ms,
+        (Identifier("anon", source, True),),
+        {"experiments": entries},
     )
 
 
@@ -96,15 +102,14 @@ def test_order_sources_and_batches_never_show(events: list[Event], draw: random.
 @settings(max_examples=40, deadline=None)
 def test_a_record_keeps_what_the_whole_history_says(events: list[Event]) -> None:
     authored = {
-        one.id: {"id": one.id, "sticky": True, "variants": [{"id": v.id} for v in one.variants]} for one in MANY
+        one.id: {"id": one.id, "sticky": True, "variants": [{"id": v.id} for v in one.variants]}
+        for one in MANY
     }
     expected = oracle.assignments(authored, plain(events))
     names = {b.experiment_key(one.id, 0): one.id for one in MANY}
     found: Any = describe(pack(folded(events)), DOCUMENT, START).get("assignments", [])
     assert len(found) == len(expected) <= ASSIGNMENTS_MAX
-    told = {
-        (one["experiment"], one["source"]): (one["at"], xxh64(one["variant"].encode())) for one in found
-    }
+    told = {(one["experiment"], one["source"]): (one["at"], xxh64(one["variant"].encode())) for one in found}
     assert told == {
         (names[key], source.to_bytes(8, "little").hex()): value for (key, source), value in expected.items()
     }
@@ -152,7 +157,9 @@ def test_only_exposures_of_what_is_sticky_now_are_kept() -> None:
         state.apply(plan, event, behaviour=True)
         assert state.is_empty, entry
     state = State()
-    other = Event("m", "track", "Exposure", START, START, (), {"experiments": [None, good, {**good, "id": "y"}]})
+    other = Event(
+        "m", "track", "Exposure", START, START, (), {"experiments": [None, good, {**good, "id": "y"}]}
+    )
     state.apply(plan, other, behaviour=True)
     assert not state.is_empty
 

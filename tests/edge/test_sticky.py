@@ -1,4 +1,4 @@
-"""Sticky assignments at an edge: what was shown stays, whatever bundle comes next, and nobody chooses her own."""
+"""Sticky assignments at an edge: what was shown stays, whatever bundle comes next; nobody chooses her own."""
 
 import itertools
 from collections.abc import Iterator
@@ -25,7 +25,12 @@ def catalogue(control: int = 1, b: int = 1, **experiment: Any) -> Json:
         {
             "placements": [{"id": HOME, "channel": "web", "purpose": "personalization", **slots}],
             "blocks": [{"id": f"{name}-text", "type": "text", "value": name.upper()} for name in "ab"],
-            "offers": [{"id": "beer", "treatments": [{"id": "beer-home", "placement": HOME, "blocks": {"text": "a-text"}}]}],
+            "offers": [
+                {
+                    "id": "beer",
+                    "treatments": [{"id": "beer-home", "placement": HOME, "blocks": {"text": "a-text"}}],
+                }
+            ],
             "experiments": [
                 {
                     "id": "test",
@@ -82,9 +87,13 @@ def tell(edge: EdgeFace, number: int, key: str = SITE, name: str = "Impression",
 
 
 @pytest.mark.parametrize("name", ["Impression", "Exposure"])
-def test_who_was_shown_a_variant_keeps_it_under_the_next_bundle(edge: EdgeFace, visitor: int, name: str) -> None:
+def test_who_was_shown_a_variant_keeps_it_under_the_next_bundle(
+    edge: EdgeFace, visitor: int, name: str
+) -> None:
     answer = asked(edge, visitor)
-    assert answer["decision"]["placements"][HOME]["experiments"] == [{"id": "test", "variant": "control", **VERSION}]
+    assert answer["decision"]["placements"][HOME]["experiments"] == [
+        {"id": "test", "variant": "control", **VERSION}
+    ]
     tell(edge, visitor, name=name, exposure=answer["exposures"][HOME])
     fresh = next(n for n in NUMBERS if n > visitor + 1000)
     for bundle in (ALL_B, catalogue(traffic=0), ALL_B):

@@ -1,4 +1,4 @@
-"""CEL as a tree: recursive descent over the grammar of the language definition, but for protocol-buffer messages.
+"""CEL as a tree: recursive descent over the grammar of the language definition, without messages.
 
 A node is a tuple whose first item names it:
 

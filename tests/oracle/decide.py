@@ -229,10 +229,14 @@ class _Decider:
     # Step 2.
     def _holdout(self, placement: Mapping[str, Any]) -> Answer | None:
         for holdout in self.catalogue.holdouts.values():
-            held_out = bucket(holdout.get("salt") or holdout["id"], self.unit_key) < share(holdout["share"])
-            if held_out and placement["id"] in (holdout.get("placements") or [placement["id"]]):
+            held_out = self.is_held_out(holdout)
+            everywhere = not any(holdout.get(kind) for kind in ("placements", "experiments", "journeys"))
+            if held_out and (everywhere or placement["id"] in holdout.get("placements", [])):
                 return Answer("holdout", holdout["id"])
         return None
+
+    def is_held_out(self, holdout: Mapping[str, Any]) -> bool:
+        return bucket(holdout.get("salt") or holdout["id"], self.unit_key) < share(holdout["share"])
 
     def _staleness(self, placement: Mapping[str, Any]) -> Answer | None:
         limit = placement.get("max_age")
@@ -450,6 +454,11 @@ class _Placement:
                 condition(experiment, "eligibility")
             ):
                 continue
+            holdouts = self.catalogue.holdouts.values()
+            if any(
+                experiment["id"] in h.get("experiments", []) and self.decider.is_held_out(h) for h in holdouts
+            ):
+                continue
             salt = experiment.get("salt") or experiment["id"]
             if experiment.get("layer"):
                 layer = self.catalogue.layers[experiment["layer"]]
@@ -463,7 +472,7 @@ class _Placement:
                 yield experiment, _variant(experiment["variants"], bucket(salt, key))
 
     def _stored_variant(self, experiment: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """What the unit key's own source was shown first, else what any was; if there still is such a variant."""
+        """What the unit key's own source was shown first, else what any was; None if that variant is gone."""
         if not experiment.get("sticky"):
             return None
         name, own = fold.assignment_name(experiment), int.from_bytes(self.decider.unit_key[:8], "little")

@@ -1,4 +1,4 @@
-"""What expressions have beside the logic: lists, maps, macros, functions, as the language definition has them."""
+"""Lists, maps, macros and functions of expressions, as the language definition has them."""
 
 import re
 from collections.abc import Callable, Sequence

@@ -47,7 +47,9 @@ class View:
         value = self._held(attribute, scope, name)
         if value is None:
             value = _default(attribute)
-        if isinstance(value, list):  # a strings attribute has no order of its own: it is seen in that of its texts
+        if isinstance(
+            value, list
+        ):  # a strings attribute has no order of its own: it is seen in that of its texts
             return sorted(value)
         return Error(f"{scope}.{name} is missing") if value is None else value
 

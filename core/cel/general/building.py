@@ -1,6 +1,7 @@
 """What the parts of an expression are at run time: functions of a run, made of those of their operands."""
 
 from collections.abc import Hashable
+from typing import Final
 
 from core.cel.general import regex
 from core.cel.general.arithmetic import calculate, negate
@@ -9,6 +10,9 @@ from core.cel.general.functions import Function
 from core.cel.general.run import Code, Run
 from core.cel.general.values import Map, Uint, Value, no_overload
 from core.errors import EvaluationError
+
+#: Types whose values Python compares as CEL does.
+_PLAIN: Final = frozenset({bool, int, float, str, bytes})
 
 
 def constant(value: Value) -> Code:
@@ -155,15 +159,38 @@ def opposite(operand: Code) -> Code:
 
 def binary(sign: str, left: Code, right: Code) -> Code:
     """`left sign right` of operators that both operands are evaluated for."""
-    if sign == "==":
-        return lambda run: equal(run, left(run), right(run))
-    if sign == "!=":
-        return lambda run: not equal(run, left(run), right(run))
+    if sign in ("==", "!="):
+        return equality(sign == "==", left, right)
+    if sign in ORDERS:
+        return comparison(sign, left, right)
     if sign == "in":
         return lambda run: member(run, left(run), right(run))
-    if sign in ORDERS:
-        return lambda run: in_order(run, sign, left(run), right(run))
     return lambda run: calculate(run, sign, left(run), right(run))
+
+
+def equality(wanted: bool, left: Code, right: Code) -> Code:
+    """`left == right`, or not."""
+
+    def code(run: Run) -> Value:
+        one, other = left(run), right(run)
+        if type(one) is type(other) and type(one) in _PLAIN:
+            return (one == other) is wanted
+        return equal(run, one, other) is wanted
+
+    return code
+
+
+def comparison(sign: str, left: Code, right: Code) -> Code:
+    """`left sign right` for < <= > >=."""
+    compare = ORDERS[sign]
+
+    def code(run: Run) -> Value:
+        one, other = left(run), right(run)
+        if type(one) is type(other) and type(one) in _PLAIN:
+            return compare(one, other)
+        return in_order(run, sign, one, other)
+
+    return code
 
 
 def mapping(pairs: list[tuple[Code, Code]]) -> Code:
@@ -173,6 +200,12 @@ def mapping(pairs: list[tuple[Code, Code]]) -> Code:
 
 def called(function: Function, arguments: list[Code]) -> Code:
     """A function of arguments, a method's target first."""
+    if len(arguments) == 1:
+        (only,) = arguments
+        return lambda run: function(run, [only(run)])
+    if len(arguments) == 2:
+        first, second = arguments
+        return lambda run: function(run, [first(run), second(run)])
     return lambda run: function(run, [argument(run) for argument in arguments])
 
 

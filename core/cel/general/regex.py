@@ -1,4 +1,7 @@
-"""`matches()`: regular expressions in time linear in the text, by RE2, which is imported with the first one."""
+"""`matches()`: regular expressions in time linear in the text, by RE2.
+
+RE2 is imported when the first pattern comes.
+"""
 
 import functools
 from collections.abc import Callable

@@ -177,37 +177,36 @@ def test_eval_prints_value_and_type(
     }
     (tmp_path / "vars.json").write_text(json.dumps(variables))
     result = offline("eval", expression, "--vars", "vars.json", "--json")
-    assert (result.code, result.json) == (0, {"type": kind, "value": value, "catalogue_refusal": None})
+    expected = {"type": kind, "value": value, "catalogue_refusal": None, "generals": []}
+    assert (result.code, result.json) == (0, expected)
 
 
 @pytest.mark.parametrize(
-    ("expression", "value", "kind", "refusal"),
+    ("expression", "value", "kind", "refusal", "part"),
     [
-        (
-            "profile.tags.exists(t, t.startsWith('b'))",
-            True,
-            "bool",
-            "EXPR:1:14: expected a supported function",
-        ),
-        ("profile.birthday.getDayOfWeek('Europe/Berlin')", 2, "int", "`getDayOfWeek()`"),
-        ("{'a': [1, 2u, 1.5], 'b': null}", {"a": [1, 2, 1.5], "b": None}, "map", "a map literal"),
-        ("blob + b'c'", "YWJj", "bytes", "got `blob`"),
-        ("wait.getMinutes() + int(count)", 95, "int", "`getMinutes()`"),
-        ("profile.nested.deep.x", 3, "int", "the selection of a field"),
-        ("[1.0 / 0.0, -1.0 / 0.0]", ["inf", "-inf"], "list", "a list literal"),
-        ("now", "2026-11-24T00:00:00.000Z", "timestamp", None),
-        (
-            "now + duration('1us')",
-            "2026-11-24T00:00:00.000001Z",
-            "timestamp",
-            "a duration of whole milliseconds",
-        ),
-        ("duration('90m')", "5400s", "duration", None),
-        ("type(1u)", "uint", "type", "`type()`"),
+        ("profile.tags.exists(t, t.startsWith('b'))", True, "bool", None, "1:14: the macro `exists`"),
+        ("profile.birthday.getDayOfWeek('Europe/Berlin')", 2, "int", "UTC or an offset", None),
+        ("profile.birthday.getDayOfWeek('+02:00')", 2, "int", None, "1:18: `getDayOfWeek()`"),
+        ("{'a': [1, 2u, 1.5], 'b': null}", {"a": [1, 2, 1.5], "b": None}, "map", None, "a map literal"),
+        ("blob + b'c'", "YWJj", "bytes", "a type that attributes do not have", None),
+        ("wait.getMinutes() + int(count)", 95, "int", "a type that attributes do not have", None),
+        ("profile.nested.deep.x", 3, "int", "a type that attributes do not have", None),
+        ("[1.0 / 0.0, -1.0 / 0.0]", ["inf", "-inf"], "list", None, "a list literal"),
+        ("now", "2026-11-24T00:00:00.000Z", "timestamp", None, None),
+        ("now + duration('1us')", "2026-11-24T00:00:00.000001Z", "timestamp", None, '"1us"'),
+        ("duration('90m')", "5400s", "duration", None, None),
+        ("type(1u)", "uint", "type", None, "`type()`"),
+        ("size(profile.tags) > 1 && 'a'.matches('b')", False, "bool", None, "1:31: `matches()`"),
     ],
 )
-def test_eval_takes_the_whole_language_and_says_what_a_catalogue_refuses(
-    offline: Command, tmp_path: Path, expression: str, value: object, kind: str, refusal: str | None
+def test_eval_takes_the_whole_language_and_says_what_a_catalogue_makes_of_it(
+    offline: Command,
+    tmp_path: Path,
+    expression: str,
+    value: object,
+    kind: str,
+    refusal: str | None,
+    part: str | None,
 ) -> None:
     variables = {
         "profile": {"tags": ["a", "b"], "birthday": "1990-04-30T23:00:00Z", "nested": {"deep": {"x": 3}}},
@@ -226,8 +225,10 @@ def test_eval_takes_the_whole_language_and_says_what_a_catalogue_refuses(
     assert (result.code, result.json["type"], result.json["value"]) == (0, kind, value)
     said = result.json["catalogue_refusal"]
     assert said is None if refusal is None else refusal in said
+    assert [part in one for one in result.json["generals"]] == ([] if part is None else [True])
     shown = offline("eval", expression, "--vars", "vars.json").out
     assert ("a catalogue refuses this expression" in shown) is (refusal is not None)
+    assert ("in the general evaluator" in shown) is (part is not None)
 
 
 @pytest.mark.parametrize(

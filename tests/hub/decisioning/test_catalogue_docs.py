@@ -10,6 +10,7 @@ from core.authoring.types import LIST_KINDS, SINGLE_KINDS
 from core.cel.checker import check
 from core.cel.environment import Environment
 from core.cel.parser import parse
+from core.cel.typed import own_generals
 from core.compiler import compile_catalogue
 from core.compiler.attributes import TYPES, full_name
 from hub.decisioning.authoring import catalogue_schema, read_catalogue
@@ -74,6 +75,16 @@ def test_the_schema_in_the_documents_is_that_of_the_types() -> None:
 )
 def test_expressions_that_the_reference_shows_are_supported(text: str) -> None:
     assert check(parse(text), environment())[1] == []
+
+
+@pytest.mark.parametrize(
+    "text", [line for block in fenced("expressions.md", "general") for line in block.splitlines()]
+)
+def test_expressions_that_the_reference_calls_general_are_so_for_that_reason(text: str) -> None:
+    expression, why = re.split(r" {2,}", text, maxsplit=1)
+    typed, faults = check(parse(expression), environment())
+    assert typed is not None, faults
+    assert [one.general.why for one in own_generals(typed)] == [why]
 
 
 @pytest.mark.parametrize(
