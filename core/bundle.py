@@ -159,6 +159,14 @@ class Block(msgspec.Struct, frozen=True, array_like=True):
     tags: list[str] = []
 
 
+class Fill(msgspec.Struct, frozen=True, array_like=True):
+    """How a slot is filled by tags (docs/decisions/0010-arbitration-and-slots.md)."""
+
+    blocks: list[int]  # in the order in which they are tried
+    sampled: bool
+    salt: str
+
+
 class Placement(msgspec.Struct, frozen=True, array_like=True):
     id: str
     channel: str
@@ -182,7 +190,7 @@ class Treatment(msgspec.Struct, frozen=True, array_like=True):
     id: str
     offer: int
     placement: int
-    blocks: list[int]  # block per slot of the placement, -1: none
+    blocks: list[int]  # block per slot of the placement, -1: none, -2 - n: fill n
     suppressions: list[int]  # guards
     exclusions: list[int]
     caps: list[int]
@@ -228,7 +236,7 @@ class Variant(msgspec.Struct, frozen=True, array_like=True):
     id: str
     upper: int  # cumulative bound in millionths
     offers: list[int] | None  # None: no restriction
-    blocks: dict[str, int]  # slot name -> block
+    blocks: dict[str, int]  # slot name -> block, -2 - n: fill n
 
 
 class Experiment(msgspec.Struct, frozen=True, array_like=True):
@@ -435,6 +443,8 @@ class BundleDocument(msgspec.Struct, frozen=True, array_like=True):
     #: Object "kind:id" -> "file:line", for people; "catalogue" -> hash of all that was authored.
     sources: dict[str, str]
     outbound: Outbound = Outbound()
+    fills: list[Fill] = []
+    approved_blocks: list[str] = []  # hashes (core.approvals), in order
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -463,6 +473,13 @@ def decode_bundle(content: bytes) -> BundleDocument:
 def content_hash(content: bytes) -> str:
     """SHA-256 of the content in hex: the bundle's name."""
     return hashlib.sha256(content).hexdigest()
+
+
+def blocks_of(document: BundleDocument, entry: int) -> list[int]:
+    """The blocks that an entry of a treatment's or variant's `blocks` may put in."""
+    if entry == -1:
+        return []
+    return [entry] if entry >= 0 else document.fills[-2 - entry].blocks
 
 
 def model_attributes(model: Model) -> list[int]:

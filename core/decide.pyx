@@ -399,6 +399,7 @@ cdef class Engine:
         decision._packed = answers.pack()
         decision._answer_count = answers.answer_count
         decision._refusal_count = answers.refusal_count
+        decision._assigned_count = answers.assigned_count
         decision._now_ms = situation.now_ms
         decision._sequence = situation.sequence
         decision._age_ms = situation.age_ms

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from core.authoring import Catalogue, CatalogueError, Faults
+from core.authoring import Catalogue, CatalogueError, Faults, Note
 from core.bundle import content_hash
 from core.compiler import compile_catalogue
 from hub.decisioning.authoring import read_catalogue
@@ -20,12 +20,13 @@ Layout = list[tuple[str, str, int]]
 
 
 class Compiled(msgspec.Struct, frozen=True):
-    """A catalogue without faults."""
+    """A catalogue without faults; `notes`: what is not wrong, but to be known."""
 
     catalogue: Catalogue
     content: bytes
     content_hash: str
     layout: Layout
+    notes: tuple[Note, ...] = ()
 
 
 def compile_files(files: Mapping[str, str], layout: Layout, checks: Sequence[Check]) -> Compiled:
@@ -35,10 +36,11 @@ def compile_files(files: Mapping[str, str], layout: Layout, checks: Sequence[Che
     if not catalogue.unread:
         for check in checks:
             check(catalogue, faults)
+    notes: list[Note] = []
     try:
-        content, layout = compile_catalogue(catalogue, layout)
+        content, layout = compile_catalogue(catalogue, layout, notes)
     except CatalogueError as error:
         raise CatalogueError(error.faults + faults.found, error.count + faults.count) from None
     if faults.count:
         faults.raise_all()
-    return Compiled(catalogue, content, content_hash(content), layout)
+    return Compiled(catalogue, content, content_hash(content), layout, tuple(notes))
