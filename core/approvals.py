@@ -1,4 +1,4 @@
-"""What people approve of a block: the hash of what it shows (docs/decisions/0010-arbitration-and-slots.md)."""
+"""What people approve of a block: the hash of what it shows (docs/decisions/0010)."""
 
 import hashlib
 from collections.abc import Mapping

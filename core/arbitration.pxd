@@ -40,7 +40,7 @@ cdef class Arbitration:
     cdef const Placement* placement
     cdef const ov_value* values
     cdef const uint8_t* literals
-    cdef const octet_t* unit_key # 16 bytes
+    cdef const octet_t* unit_key  # 16 bytes
     cdef Filled* _fills          # scratch: slots that the candidate in hand fills by tags
     cdef uint32_t _fill_count
     cdef bint diverse            # whether diversity counts here

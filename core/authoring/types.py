@@ -241,15 +241,15 @@ class Weight(_Authored, kw_only=True, frozen=True):
 
 
 class Fill(_Authored, kw_only=True, frozen=True):
-    """Any approved block of the slot's type that has all the tags: the one with the fewest others (`closest`),
-    or one drawn for each person (`sampled`)."""
+    """Any approved block of the slot's type that has all the tags: the one with the fewest others
+    (`closest`), or one drawn for each person (`sampled`)."""
 
     tags: Annotated[list[Id], msgspec.Meta(min_length=1, max_length=FILL_TAGS_MAX)]
     choose: Literal["closest", "sampled"] = "closest"
 
 
 class Treatment(_Authored, kw_only=True, frozen=True):
-    """The offer's rendering for one placement: a block for each slot, or the tags of those that may fill it."""
+    """The offer's rendering for one placement: by slot a block, or the tags of those that may be in it."""
 
     id: Id
     placement: Id

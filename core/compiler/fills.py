@@ -46,7 +46,9 @@ class Fills:
         for at in found:
             self._note(self._blocks[at].id)
         if not approved or len(approved) > BLOCKS_MAX:
-            expected = f"1 to {BLOCKS_MAX} approved blocks of type {kind} with the tags {', '.join(fill.tags)}"
+            expected = (
+                f"1 to {BLOCKS_MAX} approved blocks of type {kind} with the tags {', '.join(fill.tags)}"
+            )
             rests = [path, ("blocks",), ("governance",), ("placements",)]
             self._work.faults.add(path, expected, self._told(found, approved), of=rests)
         approved.sort(key=lambda at: (len(self._blocks[at].tags), at))

@@ -63,8 +63,8 @@ def note_line(folder: Path, note: Note) -> str:
     """A block that waits for approval, with what an approver writes down to give it."""
     approval = f"{{block: {note.block}, hash: {note.hash}, by: YOU}}"
     return (
-        f"{folder / note.file}:{note.line}: note: {note.block} is not approved, so no slot takes it by its tags; "
-        f"to approve it: governance.approved_blocks: [{approval}]"
+        f"{folder / note.file}:{note.line}: note: {note.block} is not approved, so no slot takes it by its "
+        f"tags; to approve it: governance.approved_blocks: [{approval}]"
     )
 
 

@@ -119,7 +119,10 @@ def rich() -> Sketch:
     drawn = sketch.fill(others, sampled=True)
     sketch.experiment(
         "test",
-        [b.Variant("a", 500_000, None, {"headline": drawn}), b.Variant("b", 1_000_000, [0, 1], {"headline": tagged})],
+        [
+            b.Variant("a", 500_000, None, {"headline": drawn}),
+            b.Variant("b", 1_000_000, [0, 1], {"headline": tagged}),
+        ],
         layer="layer",
         eligibility=rules[0],
         placements=[0, 1],

@@ -43,7 +43,8 @@ blocks:
     prefix: "Hello "
     tags: [cold, season]
     translations: {de: {prefix: "Hallo "}, at: {value: du}}
-placements: [{id: home, owner: ada, channel: web, purpose: none, slots: {text: text}, fallback: {text: plain}}]
+placements:
+  - {id: home, owner: ada, channel: web, purpose: none, slots: {text: text}, fallback: {text: plain}}
 offers:
   - {id: o, owner: ada, treatments: [{id: o-home, placement: home, blocks: {text: {tags: [cold]}}}]}
 """
