@@ -127,7 +127,7 @@ cdef class Experiments:
         for name, block in sorted(variant.blocks.items()):
             if name in slot_names:  # a slot that no placement has cannot be filled
                 overrides[target.override_count].slot_name = slot_names[name]
-                overrides[target.override_count].block = block
+                overrides[target.override_count].block = <uint32_t><int32_t>block
                 target.override_count += 1
         target.overrides = overrides
         return 0
@@ -183,7 +183,8 @@ cdef inline int32_t _drawn(const Experiment* experiment, const octet_t* unit_key
     """The variant of a unit by traffic and weights alone, or -1."""
     cdef uint32_t drawn, i
     # No bucket is beyond all of the traffic, so most experiments draw once.
-    if experiment.traffic < MILLION and salted_bucket(&experiment.traffic_salt, unit_key) >= experiment.traffic:
+    cdef uint32_t traffic = experiment.traffic
+    if traffic < MILLION and salted_bucket(&experiment.traffic_salt, unit_key) >= traffic:
         return -1
     drawn = salted_bucket(&experiment.salt, unit_key)
     for i in range(experiment.variant_count):

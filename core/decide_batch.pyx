@@ -1,13 +1,13 @@
 """Many requests answered at one moment, on several threads, without the GIL.
 
 Three passes: requests are taken apart with the GIL, answered without it, and their decisions made with it.
-Each thread has an `Answering` of its own, tables included: what a decision writes to lies beside what it reads.
+Each thread has an `Answering` of its own, tables included: what a decision writes to lies beside what it
+reads.
 """
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.stdint cimport uint32_t
 from libc.stdlib cimport calloc, free, malloc
 
 from core._types cimport octet_t
@@ -135,7 +135,7 @@ cdef class DecideBatch:
                 PyBytes_FromStringAndSize(
                     result.block + result.body_size, <Py_ssize_t>result.packed_size
                 ),
-                result.answer_count, result.refusal_count,
+                result.answer_count, result.refusal_count, result.assigned_count,
             )
             decision.belong(engine, names, requests[i])
             decision.note(
@@ -197,6 +197,7 @@ cdef int _keep(Answering line, const Question* question, Result* result) except 
     result.packed_size = packed
     result.answer_count = line.kernel.answers.answer_count
     result.refusal_count = line.kernel.answers.refusal_count
+    result.assigned_count = line.kernel.answers.assigned_count
     result.stale = line.is_stale(&question.situation)
     result.block = <char*>malloc(result.body_size + packed)
     if result.block == NULL:
