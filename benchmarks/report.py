@@ -1,24 +1,27 @@
-"""Prints the last run as the tables of docs/performance.md: `python -m benchmarks.report [PREFIX ...]`, the
-figures whose keys begin so, all by default.
+"""The last run as the table of docs/performance.md: `python -m benchmarks.report` prints the figures of the
+core, with `--into FILE` it replaces the table that stands there between its two marks.
 """
 
+import argparse
 import json
-import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from benchmarks.results import RESULTS_FILE
 
+PREFIX = "core."
+BEGIN, END = "<!-- figures -->\n", "<!-- end of figures -->\n"
 HEAD = "| figure | ours | beside it | ratio | goal | gate | baseline |\n|---|---|---|---|---|---|---|"
 
 
-def report(rows: dict[str, Any], prefixes: tuple[str, ...]) -> Iterator[str]:
+def report(rows: dict[str, Any]) -> Iterator[str]:
     meta = rows["_meta"]
     machine, revision = f"{meta['machine']}, Python {meta['python']}", meta["revision"][:10]
     yield f"{machine}, {meta['started_at']}, revision {revision}.\n"
     yield HEAD
     for key, row in rows.items():
-        if key != "_meta" and key.startswith(prefixes):
+        if key.startswith(PREFIX):
             yield line(key, row)
 
 
@@ -40,6 +43,19 @@ def missed(row: dict[str, Any]) -> str:
     return "" if fine else " (!)"
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(description="The last run's figures of the core as a table.")
+    parser.add_argument("--into", type=Path, help="replace the table of this file")
+    into: Path | None = parser.parse_args().into
+    text = "\n".join(report(json.loads(RESULTS_FILE.read_text()))) + "\n"
+    if into is None:
+        print(text, end="")
+        return
+    before, _, rest = into.read_text(encoding="utf-8").partition(BEGIN)
+    _, found, after = rest.partition(END)
+    assert found, f"{into} has no marks for the table"
+    into.write_text(f"{before}{BEGIN}{text}{END}{after}", encoding="utf-8")
+
+
 if __name__ == "__main__":
-    for text in report(json.loads(RESULTS_FILE.read_text()), tuple(sys.argv[1:]) or ("",)):
-        print(text)
+    main()
