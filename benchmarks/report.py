@@ -18,7 +18,8 @@ HEAD = "| figure | ours | beside it | ratio | goal | gate | baseline |\n|---|---
 def report(rows: dict[str, Any]) -> Iterator[str]:
     meta = rows["_meta"]
     machine, revision = f"{meta['machine']}, Python {meta['python']}", meta["revision"][:10]
-    yield f"{machine}, {meta['started_at']}, revision {revision}.\n"
+    beside = f", load average {meta['load_average']} when it began" if "load_average" in meta else ""
+    yield f"{machine}, {meta['started_at']}, revision {revision}{beside}.\n"
     yield HEAD
     for key, row in rows.items():
         if key.startswith(PREFIX):
@@ -27,11 +28,15 @@ def report(rows: dict[str, Any]) -> Iterator[str]:
 
 def line(key: str, row: dict[str, Any]) -> str:
     unit = row["unit"]
-    cells = [f"`{key}`", f"{row['value']:.3g} {unit}"]
-    cells += [f"{row['baseline']:.3g} {unit}" if "baseline" in row else ""]
+    cells = [f"`{key}`", f"{spelled(row['value'])} {unit}"]
+    cells += [f"{spelled(row['baseline'])} {unit}" if "baseline" in row else ""]
     cells += [f"{row['ratio']:.3g}{missed(row)}" if "ratio" in row else missed(row).strip()]
     cells += [f"{row[name]:.3g}" if name in row else "" for name in ("goal", "gate")]
     return f"| {' | '.join([*cells, row.get('baseline_name', '')])} |"
+
+
+def spelled(number: float) -> str:
+    return f"{number:.3g}" if number < 1000 else f"{number:,.0f}"
 
 
 def missed(row: dict[str, Any]) -> str:
