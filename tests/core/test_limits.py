@@ -19,9 +19,10 @@ from core.authoring.types import (
     TEXT_LENGTH_MAX,
 )
 from core.authoring.windows import GRANULES_MAX
-from core.bundle import GENERAL_DEPTH_MAX, STICKY_VERSION_MAX
+from core.bundle import GENERAL_DEPTH_MAX, PROGRAM_STACK_MAX, STICKY_VERSION_MAX
 from core.cel import ast
 from core.cel.general.regex import PATTERN_LENGTH_MAX, matches
+from core.cel.lowering import LIFTED_MAX
 from core.check import SLOTS_PER_PLACEMENT_MAX
 from core.compiler import GeneralPart, compile_catalogue
 from core.compiler.attributes import DEFAULT_STRINGS_MAX
@@ -54,6 +55,11 @@ def segment(expression: str) -> str:
 
 def journey(rest: str, steps: str = "[{id: end, end: true}]") -> str:
     return f"journeys: [{{id: j, owner: ada, trigger: {{event: Order Completed}}, {rest} steps: {steps}}}]"
+
+
+def sums(depth: int) -> str:
+    """Arithmetic that holds so many values at once."""
+    return "profile.orders + (" * (depth - 1) + "profile.orders" + ")" * (depth - 1) + " > 1"
 
 
 def treatments(count: int) -> str:
