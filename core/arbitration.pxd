@@ -3,7 +3,8 @@
 cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
-from core.answers cimport Answer, Answers, Cause, Refusal, Step
+from core._types cimport octet_t
+from core.answers cimport Answer, Answers, Cause, Filled, Refusal, Step
 from core.assignment cimport Experiments
 from core.candidates cimport Candidates, Placement, Treatment
 from core.content cimport Block, Blocks
@@ -35,10 +36,13 @@ cdef class Arbitration:
     cdef Output out              # the body being written
     cdef Answers answers         # what the log will say
     cdef Candidate* passing      # scratch: candidates of one placement
-    cdef Answer* answer          # of the placement that is being answered, like the next three
+    cdef Answer* answer          # of the placement that is being answered, like the next four
     cdef const Placement* placement
     cdef const ov_value* values
     cdef const uint8_t* literals
+    cdef const octet_t* unit_key  # 16 bytes
+    cdef Filled* _fills          # scratch: slots that the candidate in hand fills by tags
+    cdef uint32_t _fill_count
     cdef bint diverse            # whether diversity counts here
     cdef Order order             # of its candidates
     cdef list ranked             # None, or takes (offer, relevance, similarity, rank) for a trace
@@ -52,7 +56,12 @@ cdef class Arbitration:
 
     # Go on to a placement; the pointers stay good until it is answered.
     cdef void begin(
-        self, Answer* answer, const Placement* placement, const ov_value* values, const uint8_t* literals
+        self,
+        Answer* answer,
+        const Placement* placement,
+        const ov_value* values,
+        const uint8_t* literals,
+        const octet_t* unit_key,
     ) noexcept nogil
     # Where diversity counts, in this order: compare the first `count` candidates with what was chosen; give
     # them ranks by their scores, as often as those change; tell a trace.
@@ -76,6 +85,8 @@ cdef class Arbitration:
     cdef bint _is_taken(self, uint32_t offer) noexcept nogil
     cdef int _try(self, const Candidate* candidate, Step* step, Cause* cause) except -1 nogil
     cdef uint32_t _block(self, const Treatment* treatment, uint32_t slot) noexcept nogil
+    cdef uint32_t _filled(self, uint32_t entry, uint32_t slot) except? 0xFFFFFFFE nogil
+    cdef bint _gives_value(self, uint32_t block) except -1 nogil
     cdef uint32_t _first_tag_guard(self, const Block* block, uint32_t worst) noexcept nogil
     cdef void _take(self, const Candidate* candidate) noexcept nogil
     cdef bint _came_further(self, const Refusal* a, const Refusal* b) noexcept nogil

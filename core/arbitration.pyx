@@ -8,6 +8,7 @@ from libc.math cimport isfinite
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from libc.stdlib cimport qsort
 
+from core._types cimport octet_t
 from core.answers cimport (
     CAUSE_BLOCK,
     CAUSE_EXCLUSIVITY,
@@ -24,14 +25,17 @@ from core.answers cimport (
     Answer,
     Answers,
     Cause,
+    Filled,
     Refusal,
     Step,
     cause_of,
 )
 from core.assignment cimport Experiments, Variant
-from core.candidates cimport NO_BLOCK, Candidates, Placement, Treatment
+from core.bandits cimport MILLIONTHS
+from core.candidates cimport FILL_BLOCKS_MAX, FILLS, NO_BLOCK, Candidates, Fill, Placement, Treatment
 from core.content cimport Block, Blocks
 from core.diversity cimport Likenesses, relevance_of
+from core.hashing cimport salted_bucket
 from core.memory cimport Pool
 from core.output cimport Output
 from core.values cimport ov_value
@@ -60,6 +64,7 @@ cdef class Arbitration:
         self.answers = answers
         self._pool = Pool()
         self.passing = <Candidate*>self._pool.take(check.CANDIDATES_MAX, sizeof(Candidate))
+        self._fills = <Filled*>self._pool.take(check.SLOTS_PER_PLACEMENT_MAX, sizeof(Filled))
         self._similarities = <double*>self._pool.take(check.CANDIDATES_MAX, sizeof(double))
         self._free = <uint8_t*>self._pool.take(check.CANDIDATES_MAX, 1)
         self._chosen = <uint32_t*>self._pool.take(PLACEMENTS_MAX, sizeof(uint32_t))
@@ -70,12 +75,18 @@ cdef class Arbitration:
         raise TypeError("Arbitration holds addresses and cannot be pickled")
 
     cdef void begin(
-        self, Answer* answer, const Placement* placement, const ov_value* values, const uint8_t* literals
+        self,
+        Answer* answer,
+        const Placement* placement,
+        const ov_value* values,
+        const uint8_t* literals,
+        const octet_t* unit_key,
     ) noexcept nogil:
         self.answer = answer
         self.placement = placement
         self.values = values
         self.literals = literals
+        self.unit_key = unit_key
         self.diverse = placement.diversity > 0.0 and self._chosen_count > 0
         self.order = _by_rank if self.diverse else _by_score
 
@@ -157,11 +168,15 @@ cdef class Arbitration:
         cdef size_t mark = self.out._size
         cdef Step step = STEP_EXCLUSIVITY
         cdef Cause cause
+        cdef uint32_t i
         self._try(candidate, &step, &cause)
         if cause.reason == R_OK:
             self.answer.treatment = <int32_t>candidate.number
             self.answer.cause = cause
             self._take(candidate)
+            for i in range(self._fill_count):
+                self.answer.ai |= self._fills[i].drawn
+                self.answers.fill(self.answer, self._fills[i])
             return True
         self.out._size = mark
         self.answers.refuse(self.answer, candidate.offer, step, cause)
@@ -190,9 +205,12 @@ cdef class Arbitration:
             cause[0] = cause_of(R_SUPPRESSED, CAUSE_EXCLUSIVITY, 0)
             return 0
         step[0] = STEP_CONTENT
+        self._fill_count = 0
         self.out.piece(candidate.treatment.head)
         for i in range(self.placement.slot_count):
             block = self._block(candidate.treatment, i)
+            if block > FILLS:
+                block = self._filled(block, i)
             if block == NO_BLOCK:
                 cause[0] = cause_of(R_NO_CONTENT, CAUSE_SLOT, i)
                 return 0
@@ -213,7 +231,7 @@ cdef class Arbitration:
         return 0
 
     cdef uint32_t _block(self, const Treatment* treatment, uint32_t slot) noexcept nogil:
-        """The block of a slot: of the latest experiment that overrides it, else the treatment's."""
+        """The block or fill of a slot: of the latest experiment that overrides it, else the treatment's."""
         cdef uint32_t i, k
         cdef const Variant* variant
         for i in range(self.answer.assigned_count, 0, -1):
@@ -222,6 +240,46 @@ cdef class Arbitration:
                 if variant.overrides[k].slot_name == self.placement.slots[slot].name:
                     return variant.overrides[k].block
         return treatment.blocks.items[slot]
+
+    cdef uint32_t _filled(self, uint32_t entry, uint32_t slot) except? 0xFFFFFFFE nogil:
+        """The block that a fill puts into a slot (docs/decisions/0010), whose tags step 6c looks at as ever;
+        NO_BLOCK where none gives a value, and for NO_BLOCK.
+        """
+        cdef const Fill* fill
+        cdef uint32_t showable[FILL_BLOCKS_MAX]
+        cdef uint32_t none = self.candidates.tag_guards.count
+        cdef uint32_t chosen = NO_BLOCK
+        cdef uint32_t count = 0, i, block
+        if entry == NO_BLOCK:
+            return NO_BLOCK
+        fill = &self.candidates.fills[NO_BLOCK - 1 - entry]
+        for i in range(fill.blocks.count):
+            block = fill.blocks.items[i]
+            if not self._gives_value(block):
+                continue
+            if chosen == NO_BLOCK:
+                chosen = block
+            if self._first_tag_guard(&self.blocks.blocks[block], none) < none:
+                continue
+            showable[count] = block
+            count += 1
+            if not fill.sampled:
+                break
+        if count > 0:
+            chosen = showable[0]
+        if fill.sampled and count > 1:
+            chosen = showable[salted_bucket(&fill.salt, self.unit_key) * count / <uint32_t>MILLIONTHS]
+        self._fills[self._fill_count].slot = slot
+        self._fills[self._fill_count].block = chosen
+        self._fills[self._fill_count].drawn = fill.sampled and count > 1
+        self._fill_count += 1
+        return chosen
+
+    cdef bint _gives_value(self, uint32_t block) except -1 nogil:
+        cdef size_t mark = self.out._size
+        cdef bint given = self.blocks.write(block, self.values, self.out)
+        self.out._size = mark
+        return given
 
     cdef uint32_t _first_tag_guard(self, const Block* block, uint32_t worst) noexcept nogil:
         """The earlier of `worst` and the place of the first rule that a block's tags offend."""

@@ -11,7 +11,7 @@ from core.memory cimport Pool
 # A block that a variant puts into a slot, by the dense number of the slot's name.
 ctypedef struct Override:
     uint32_t slot_name
-    uint32_t block
+    uint32_t block               # or a fill (core.candidates)
 
 ctypedef struct Variant:
     uint32_t upper               # cumulative bound, millionths

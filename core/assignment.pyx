@@ -127,7 +127,7 @@ cdef class Experiments:
         for name, block in sorted(variant.blocks.items()):
             if name in slot_names:  # a slot that no placement has cannot be filled
                 overrides[target.override_count].slot_name = slot_names[name]
-                overrides[target.override_count].block = block
+                overrides[target.override_count].block = <uint32_t><int32_t>block
                 target.override_count += 1
         target.overrides = overrides
         return 0

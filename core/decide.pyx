@@ -293,6 +293,7 @@ cdef class Engine:
             self._kernel.answers.pack(),
             self._kernel.answers.answer_count,
             self._kernel.answers.refusal_count,
+            self._kernel.answers.assigned_count,
         )
         decision.belong(self, self._names, request)
         decision.note(

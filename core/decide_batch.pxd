@@ -8,13 +8,14 @@ from core.answering cimport Asked, Question
 from core.answers cimport Names
 from core.questions cimport Questions
 
-# What is left of an answer until its Decision is made: body, Answer, Refusal and Assigned in one block.
+# What is left of an answer until its Decision is made: the body, then what Answers packs.
 ctypedef struct Result:
     char* block              # owned; NULL: not answered
     size_t body_size
     size_t packed_size
     uint32_t answer_count
     uint32_t refusal_count
+    uint32_t assigned_count
     bint stale
 
 

@@ -135,7 +135,7 @@ cdef class DecideBatch:
                 PyBytes_FromStringAndSize(
                     result.block + result.body_size, <Py_ssize_t>result.packed_size
                 ),
-                result.answer_count, result.refusal_count,
+                result.answer_count, result.refusal_count, result.assigned_count,
             )
             decision.belong(engine, names, requests[i])
             decision.note(
@@ -197,6 +197,7 @@ cdef int _keep(Answering line, const Question* question, Result* result) except 
     result.packed_size = packed
     result.answer_count = line.kernel.answers.answer_count
     result.refusal_count = line.kernel.answers.refusal_count
+    result.assigned_count = line.kernel.answers.assigned_count
     result.stale = line.is_stale(&question.situation)
     result.block = <char*>malloc(result.body_size + packed)
     if result.block == NULL:

@@ -224,6 +224,8 @@ cdef class Kernel:
         answer.ai = False
         answer.bandit = 0
         answer.diverse = False
+        self.answers.filled_count = answer.filled_begin
+        answer.filled_count = 0
         return self.write_fallback(answer, cause_of(R_ERROR, CAUSE_NONE, 0))
 
     cdef int _answer(
@@ -240,7 +242,7 @@ cdef class Kernel:
             return 0
         view = self.view(anonymous, situation, DECIDE)
         self._assign(answer, placement, view, situation)
-        self.arbitration.begin(answer, placement, view.values, view.literals)
+        self.arbitration.begin(answer, placement, view.values, view.literals, situation.unit_key)
         passing = self._pass(answer, placement, view, situation.now_ms)
         if passing:
             self._ask_models(answer, passing, view)
@@ -251,7 +253,7 @@ cdef class Kernel:
         for i in range(passing):
             ai |= self._score(&self.arbitration.passing[i], self._outputs[i], view)
         if self.arbitration.choose_best(passing):
-            answer.ai = ai
+            answer.ai |= ai
             return self.write_end(answer)
         return self._write_refusal(answer)
 

@@ -185,5 +185,5 @@ cdef class Play:
         if bandit.arm_of[offer] >= 0:
             answer.action_probability += floor / arms
         answer.bandit = number + 1
-        answer.ai = ai
+        answer.ai |= ai
         return 0
