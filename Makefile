@@ -16,10 +16,10 @@ SANITIZED = tests/test_build.py tests/core tests/fuzz tests/properties tests/fac
 # Two processes, a file in one of them. The story measures times between processes, so it has the machine for itself.
 SIDE_BY_SIDE = -n 2 --dist loadfile --benchmark-disable
 
-.PHONY: help run build test lint format types debug sanitize fuzz bench bench-full lock clean
+.PHONY: help run build test lint format types debug sanitize fuzz aarch64 bench bench-full lock clean
 
 help:  ## show this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 run:  ## set up and start the shop, two edges, the hub and the console (Ctrl-C stops them)
 	$(PREPARE)
@@ -68,6 +68,10 @@ fuzz:  ## fuzz each target for SECONDS (60) guided by coverage, and as long unde
 		$(BIN)/python -m tests.fuzz.run guided $$target $(SECONDS) || exit 1; \
 		tools/sanitized.sh $(BIN)/python -m tests.fuzz.run watched $$target $(SECONDS) || exit 1; \
 	done
+
+aarch64:  ## compile the core for aarch64 and compare its answers with this machine's, under qemu (by hand; ARGS="tests/core" runs tests there)
+	$(PREPARE)
+	tools/aarch64.sh $(ARGS)
 
 bench:  ## run the benchmarks and their gates (4 minutes at most)
 	$(PREPARE)

@@ -5,15 +5,14 @@ bytes; theirs take its text.
 """
 
 import random
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from benchmarks.conftest import hold
 from benchmarks.peers import assignment as peers
-from benchmarks.peers.timing import version
+from benchmarks.peers.timing import sides_in_turns, version
 from benchmarks.results import Figure, Results
 from benchmarks.test_assign import MILLION
 from core import bundle as b
@@ -39,31 +38,28 @@ def test_one_assignment_beside_an_sdk(
     experiment = b.Experiment(peers.NAME, peers.NAME, "", 0, MILLION, MILLION, -1, [], variants)
     variant = Experiments([experiment], [], {}).variant
 
-    def ours(keys: Sequence[bytes]) -> list[int | None]:
-        return [variant(0, key) for key in keys]
+    def ours(keys: Sequence[bytes]) -> int | None:
+        found = None
+        for key in keys:
+            found = variant(0, key)
+        return found
 
     theirs = getattr(peers, name)()
     draw = random.Random(23)
     keys = [draw.randbytes(16) for _ in range(UNITS)]
     units = [key.hex() for key in keys]
-    assert abs(ours(keys).count(0) / UNITS - 0.5) < SHARE_OFF_MAX
-    found = theirs(units)
+    assert abs([ours([key]) for key in keys].count(0) / UNITS - 0.5) < SHARE_OFF_MAX
+    found = [theirs([unit]) for unit in units]
     assert set(found) == {"a", "b"}
     assert abs(found.count("a") / UNITS - 0.5) < SHARE_OFF_MAX
-    assert theirs(units[:100]) == found[:100]
-    ours_us, theirs_us = [], []
-    for number in range(ROUNDS):
-        part = slice(number * ROUND_UNITS, (number + 1) * ROUND_UNITS)
-        ours_us.append(loop_us(ours, keys[part]))
-        theirs_us.append(loop_us(theirs, units[part]))
+    assert [theirs([unit]) for unit in units[:100]] == found[:100]
+    times = sides_in_turns((ours, parts(keys)), (theirs, parts(units)), rounds=ROUNDS, size=1)
+    ours_us, theirs_us = ([us / ROUND_UNITS for us in side] for side in times)
     notes = {"variants": 2, "peer": version(package)}
     title = f"{notes['peer']}, one call a unit"
     figure = Figure(f"core.assign_vs_{name}", "us", "lower", ours_us, theirs_us, title, goal, gate, notes)
     hold(results.add(figure))
 
 
-def loop_us(loop: Callable[[Sequence[Any]], object], units: Sequence[Any]) -> float:
-    loop(units[:2])
-    started = time.perf_counter()
-    loop(units)
-    return (time.perf_counter() - started) / len(units) * 1e6
+def parts(units: Sequence[Any]) -> list[Sequence[Any]]:
+    return [units[at : at + ROUND_UNITS] for at in range(0, UNITS, ROUND_UNITS)]

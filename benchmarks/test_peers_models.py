@@ -60,7 +60,7 @@ def rows() -> Rows:
 @pytest.mark.parametrize(("name", "count"), SIDES)
 def test_trees_beside_a_library(results: Results, rows: Rows, tmp_path: Path, name: str, count: int) -> None:
     booster = trained()
-    models = Models([b.Model("m", b.MODEL_TREES, 0.0, [], tables_of(booster))], [])
+    models = Models([b.Model("m", b.MODEL_TREES, 0.0, [], tables_of(booster))], [], [])
     assert scored(models, rows) == booster.predict(rows, raw_score=True, num_threads=1).tolist()  # type: ignore[union-attr]
     example = rows[:count]
     match name:
@@ -98,7 +98,7 @@ def test_trees_of_xgboost_beside_itself(results: Results, rows: Rows, tmp_path: 
     booster.save_model(tmp_path / "model.json")
     ensemble = read_xgboost((tmp_path / "model.json").read_text())
     inputs = [b.TreeInput(int(name.removeprefix("f"))) for name in ensemble.features]
-    models = Models([b.Model("m", b.MODEL_TREES, 0.0, [], make_trees(ensemble, inputs, b.LINK_RAW))], [])
+    models = Models([b.Model("m", b.MODEL_TREES, 0.0, [], make_trees(ensemble, inputs, b.LINK_RAW))], [], [])
     peer = peers.xgboost_itself(booster, rows[:count])
     notes = {"trees": TREES, "leaves_max": LEAVES, "columns": COLUMNS, "peer": version("xgboost-cpu")}
     add_trees(results, "xgboost", models, peer, rows, count, notes)

@@ -68,6 +68,12 @@ ctypedef struct Assigned:
     uint32_t variant
     bint sticky              # stored, not drawn
 
+# A block that a slot of the chosen treatment took by its tags.
+ctypedef struct Filled:
+    uint32_t slot            # of the placement
+    uint32_t block
+    bint drawn               # one of several, at random
+
 ctypedef struct Answer:
     int32_t placement        # -1: not known here
     uint32_t asked           # its place in the request
@@ -82,6 +88,8 @@ ctypedef struct Answer:
     uint32_t refusal_count
     uint32_t assigned_begin
     uint32_t assigned_count
+    uint32_t filled_begin
+    uint32_t filled_count
     uint32_t bandit          # 1 + the number of the bandit that chose, 0: none
     uint32_t sample          # the draw that it took
     bint explored            # an arm was taken at random
@@ -103,11 +111,17 @@ cdef class Answers:
     cdef Assigned* assigned
     cdef uint32_t assigned_count
     cdef uint32_t _assigned_capacity
+    cdef Filled* filled
+    cdef uint32_t filled_count
+    cdef uint32_t _filled_capacity
 
-    cdef void clear(self) noexcept
-    cdef Answer* begin(self, uint32_t asked) noexcept
-    cdef int refuse(self, Answer* answer, uint32_t offer, Step step, Cause cause) except -1
-    cdef int assign(self, Answer* answer, uint32_t experiment, uint32_t variant, bint sticky) except -1
+    cdef void clear(self) noexcept nogil
+    cdef Answer* begin(self, uint32_t asked) noexcept nogil
+    cdef int refuse(self, Answer* answer, uint32_t offer, Step step, Cause cause) except -1 nogil
+    cdef int assign(self, Answer* answer, uint32_t experiment, uint32_t variant, bint sticky) except -1 nogil
+    cdef size_t packed_size(self) noexcept nogil
+    cdef void copy_to(self, char* target) noexcept nogil
+    cdef int fill(self, Answer* answer, Filled filled) except -1 nogil
     cdef bytes pack(self)
 
 
@@ -132,15 +146,23 @@ cdef class Decision:
     cdef object _engine
     cdef Names _names
     cdef object _request
-    cdef bytes _packed           # Answer, then Refusal, then Assigned
+    cdef bytes _packed           # Answer, then Refusal, then Assigned, then Filled
     cdef uint32_t _answer_count
     cdef uint32_t _refusal_count
+    cdef uint32_t _assigned_count
     cdef int64_t _now_ms
     cdef uint64_t _sequence
     cdef int64_t _age_ms
     cdef bint _starter
     cdef bint _stale
 
+    cdef int fill(
+        self, bytes packed, uint32_t answer_count, uint32_t refusal_count, uint32_t assigned_count
+    ) except -1
+    cdef int belong(self, engine, Names names, request) except -1
+    cdef void note(
+        self, int64_t now_ms, uint64_t sequence, int64_t age_ms, bint starter, bint stale
+    ) noexcept
     cdef const Answer* answer(self, uint32_t i) noexcept
     cdef tuple _placement_row(self, const Answer* answer)
     cdef object answered(self, uint32_t i, tuple scored)
@@ -150,5 +172,6 @@ cdef class Decision:
     cdef list versioned(self, const Answer* answer)
     cdef tuple bandit(self, const Answer* answer)
     cdef tuple diversity(self, const Answer* answer)
+    cdef list filled(self, const Answer* answer)
     cdef object consent(self, const Answer* answer)
     cdef object _cause(self, const Answer* answer, Cause cause)

@@ -2,7 +2,7 @@
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
@@ -34,6 +34,7 @@ LOG_PLACEMENT_FIELDS = (
     "refused_count",
     "bandit",
     "diversity",
+    "filled",
 )
 
 CONSENT_STATES = ("missing", "granted", "denied", "withdrawn")
@@ -57,25 +58,29 @@ cdef class Answers:
         self.answers = <Answer*>calloc(PLACEMENTS_MAX, sizeof(Answer))
         self.refusals = <Refusal*>calloc(CAPACITY_FIRST, sizeof(Refusal))
         self.assigned = <Assigned*>calloc(CAPACITY_FIRST, sizeof(Assigned))
+        self.filled = <Filled*>calloc(CAPACITY_FIRST, sizeof(Filled))
         self._refusal_capacity = CAPACITY_FIRST
+        self._filled_capacity = CAPACITY_FIRST
         self._assigned_capacity = CAPACITY_FIRST
-        if self.answers == NULL or self.refusals == NULL or self.assigned == NULL:
+        if self.answers == NULL or self.refusals == NULL or self.assigned == NULL or self.filled == NULL:
             raise MemoryError
 
     def __dealloc__(self):
         free(self.answers)
         free(self.refusals)
         free(self.assigned)
+        free(self.filled)
 
     def __reduce__(self):
         raise TypeError("Answers hold addresses and cannot be pickled")
 
-    cdef void clear(self) noexcept:
+    cdef void clear(self) noexcept nogil:
         self.answer_count = 0
         self.refusal_count = 0
         self.assigned_count = 0
+        self.filled_count = 0
 
-    cdef Answer* begin(self, uint32_t asked) noexcept:
+    cdef Answer* begin(self, uint32_t asked) noexcept nogil:
         """The next placement's answer; the request was checked to have at most PLACEMENTS_MAX."""
         cdef Answer* answer = &self.answers[self.answer_count]
         memset(answer, 0, sizeof(Answer))
@@ -84,15 +89,17 @@ cdef class Answers:
         answer.treatment = -1
         answer.refusal_begin = self.refusal_count
         answer.assigned_begin = self.assigned_count
+        answer.filled_begin = self.filled_count
         self.answer_count += 1
         return answer
 
-    cdef int refuse(self, Answer* answer, uint32_t offer, Step step, Cause cause) except -1:
+    cdef int refuse(self, Answer* answer, uint32_t offer, Step step, Cause cause) except -1 nogil:
         cdef void* grown
         if self.refusal_count == self._refusal_capacity:
             grown = realloc(self.refusals, <size_t>self._refusal_capacity * 2 * sizeof(Refusal))
             if grown == NULL:
-                raise MemoryError
+                with gil:
+                    raise MemoryError
             self.refusals = <Refusal*>grown
             self._refusal_capacity *= 2
         self.refusals[self.refusal_count].offer = offer
@@ -102,12 +109,13 @@ cdef class Answers:
         answer.refusal_count += 1
         return 0
 
-    cdef int assign(self, Answer* answer, uint32_t experiment, uint32_t variant, bint sticky) except -1:
+    cdef int assign(self, Answer* answer, uint32_t experiment, uint32_t variant, bint sticky) except -1 nogil:
         cdef void* grown
         if self.assigned_count == self._assigned_capacity:
             grown = realloc(self.assigned, <size_t>self._assigned_capacity * 2 * sizeof(Assigned))
             if grown == NULL:
-                raise MemoryError
+                with gil:
+                    raise MemoryError
             self.assigned = <Assigned*>grown
             self._assigned_capacity *= 2
         self.assigned[self.assigned_count].experiment = experiment
@@ -117,16 +125,41 @@ cdef class Answers:
         answer.assigned_count += 1
         return 0
 
-    cdef bytes pack(self):
-        """The lists one after the other."""
+    cdef int fill(self, Answer* answer, Filled filled) except -1 nogil:
+        cdef void* grown
+        if self.filled_count == self._filled_capacity:
+            grown = realloc(self.filled, <size_t>self._filled_capacity * 2 * sizeof(Filled))
+            if grown == NULL:
+                with gil:
+                    raise MemoryError
+            self.filled = <Filled*>grown
+            self._filled_capacity *= 2
+        self.filled[self.filled_count] = filled
+        self.filled_count += 1
+        answer.filled_count += 1
+        return 0
+
+    cdef size_t packed_size(self) noexcept nogil:
+        return (
+            self.answer_count * sizeof(Answer)
+            + self.refusal_count * sizeof(Refusal)
+            + self.assigned_count * sizeof(Assigned)
+            + self.filled_count * sizeof(Filled)
+        )
+
+    cdef void copy_to(self, char* target) noexcept nogil:
+        """The lists one after the other, to where there is room for them."""
         cdef size_t answers = self.answer_count * sizeof(Answer)
         cdef size_t refusals = self.refusal_count * sizeof(Refusal)
         cdef size_t assigned = self.assigned_count * sizeof(Assigned)
-        cdef bytes packed = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>(answers + refusals + assigned))
-        cdef char* at = PyBytes_AS_STRING(packed)
-        memcpy(at, self.answers, answers)
-        memcpy(at + answers, self.refusals, refusals)
-        memcpy(at + answers + refusals, self.assigned, assigned)
+        memcpy(target, self.answers, answers)
+        memcpy(target + answers, self.refusals, refusals)
+        memcpy(target + answers + refusals, self.assigned, assigned)
+        memcpy(target + answers + refusals + assigned, self.filled, self.filled_count * sizeof(Filled))
+
+    cdef bytes pack(self):
+        cdef bytes packed = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>self.packed_size())
+        self.copy_to(PyBytes_AS_STRING(packed))
         return packed
 
 
@@ -154,8 +187,8 @@ cdef class Names:
         for rank, number in enumerate(order):
             self.ranks[number] = rank
         self.assignments = [
-            [(experiment.id, variant.id, sticky) for variant in experiment.variants for sticky in (False, True)]
-            for experiment in document.experiments
+            [(one.id, variant.id, sticky) for variant in one.variants for sticky in (False, True)]
+            for one in document.experiments
         ]
 
 
@@ -167,6 +200,37 @@ cdef class Decision:
 
     def __reduce__(self):
         raise TypeError("a Decision refers to its engine and cannot be pickled")
+
+    cdef int fill(
+        self, bytes packed, uint32_t answer_count, uint32_t refusal_count, uint32_t assigned_count
+    ) except -1:
+        """Take what a decision found out, as Answers packs it."""
+        cdef uint32_t i
+        self._packed = packed
+        self._answer_count = answer_count
+        self._refusal_count = refusal_count
+        self._assigned_count = assigned_count
+        for i in range(answer_count):
+            self.known += self.answer(i).placement >= 0
+            self.fallbacks += self.answer(i).cause.reason != R_OK
+        return 0
+
+    cdef int belong(self, engine, Names names, request) except -1:
+        """Take whose decision it is."""
+        self._engine = engine
+        self._names = names
+        self._request = request
+        return 0
+
+    cdef void note(
+        self, int64_t now_ms, uint64_t sequence, int64_t age_ms, bint starter, bint stale
+    ) noexcept:
+        """Take when it was made, and of which record."""
+        self._now_ms = now_ms
+        self._sequence = sequence
+        self._age_ms = age_ms
+        self._starter = starter
+        self._stale = stale
 
     cdef const Answer* answer(self, uint32_t i) noexcept:
         return &(<const Answer*>PyBytes_AS_STRING(self._packed))[i]
@@ -244,6 +308,7 @@ cdef class Decision:
             answer.refusal_count,
             self.bandit(answer),
             self.diversity(answer),
+            self.filled(answer),
         )
 
     cdef object answered(self, uint32_t i, tuple scored):
@@ -265,6 +330,7 @@ cdef class Decision:
             scores=scored[0],
             bandit=row[11],
             ranks=scored[1],
+            filled=row[13],
         )
 
     cdef list refusals(self, const Answer* answer):
@@ -331,6 +397,18 @@ cdef class Decision:
         if not answer.diverse or answer.treatment < 0:
             return None
         return answer.relevance, answer.similarity, answer.rank
+
+    cdef list filled(self, const Answer* answer):
+        """(slot, block id, drawn) of each slot that was filled by tags."""
+        cdef const Refusal* refusals = <const Refusal*>self.answer(self._answer_count)
+        cdef const Assigned* assigned = <const Assigned*>&refusals[self._refusal_count]
+        cdef const Filled* filled = <const Filled*>&assigned[self._assigned_count]
+        cdef list rows = []
+        cdef uint32_t i
+        for i in range(answer.filled_begin, answer.filled_begin + answer.filled_count):
+            slot = self._engine.document.placements[answer.placement].slots[filled[i].slot][0]
+            rows.append((slot, self._names.causes[CAUSE_BLOCK][filled[i].block], bool(filled[i].drawn)))
+        return rows
 
     cdef object consent(self, const Answer* answer):
         """(purpose, state, effective at ms), or None where no purpose was asked for."""

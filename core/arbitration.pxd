@@ -3,7 +3,8 @@
 cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
-from core.answers cimport Answer, Answers, Cause, Refusal, Step
+from core._types cimport octet_t
+from core.answers cimport Answer, Answers, Cause, Filled, Refusal, Step
 from core.assignment cimport Experiments
 from core.candidates cimport Candidates, Placement, Treatment
 from core.content cimport Block, Blocks
@@ -35,10 +36,13 @@ cdef class Arbitration:
     cdef Output out              # the body being written
     cdef Answers answers         # what the log will say
     cdef Candidate* passing      # scratch: candidates of one placement
-    cdef Answer* answer          # of the placement that is being answered, like the next three
+    cdef Answer* answer          # of the placement that is being answered, like the next four
     cdef const Placement* placement
     cdef const ov_value* values
     cdef const uint8_t* literals
+    cdef const octet_t* unit_key  # 16 bytes
+    cdef Filled* _fills          # scratch: slots that the candidate in hand fills by tags
+    cdef uint32_t _fill_count
     cdef bint diverse            # whether diversity counts here
     cdef Order order             # of its candidates
     cdef list ranked             # None, or takes (offer, relevance, similarity, rank) for a trace
@@ -52,29 +56,37 @@ cdef class Arbitration:
 
     # Go on to a placement; the pointers stay good until it is answered.
     cdef void begin(
-        self, Answer* answer, const Placement* placement, const ov_value* values, const uint8_t* literals
-    ) noexcept
+        self,
+        Answer* answer,
+        const Placement* placement,
+        const ov_value* values,
+        const uint8_t* literals,
+        const octet_t* unit_key,
+    ) noexcept nogil
     # Where diversity counts, in this order: compare the first `count` candidates with what was chosen; give
     # them ranks by their scores, as often as those change; tell a trace.
-    cdef void compare(self, uint32_t count) noexcept
-    cdef void rank(self, uint32_t count) noexcept
-    cdef int tell_ranks(self, uint32_t count) except -1
+    cdef void compare(self, uint32_t count) noexcept nogil
+    cdef void rank(self, uint32_t count) noexcept nogil
+    cdef int tell_ranks(self, uint32_t count) except -1 nogil
     # Make the i-th candidate the best of those from i on; those before i were brought forward in turn.
-    cdef void bring_best_forward(self, uint32_t i, uint32_t count) noexcept
+    cdef void bring_best_forward(self, uint32_t i, uint32_t count) noexcept nogil
     # Write the answer of the best of the first `count` candidates that may be shown; False: of none.
-    cdef bint choose_best(self, uint32_t count) except -1
+    cdef bint choose_best(self, uint32_t count) except -1 nogil
     # Write a candidate's answer; False, with the body as before, where it must not be shown.
-    cdef bint choose(self, const Candidate* candidate) except -1
+    cdef bint choose(self, const Candidate* candidate) except -1 nogil
     # Whether step 6 lets a candidate pass, with nothing written.
-    cdef bint is_showable(self, const Candidate* candidate) except -1
+    cdef bint is_showable(self, const Candidate* candidate) except -1 nogil
     # The cause of the refused candidate of the placement that came furthest.
-    cdef Cause furthest(self) noexcept
+    cdef Cause furthest(self) noexcept nogil
     # Forget what the last decision marked.
-    cdef void clear(self) noexcept
+    cdef void clear(self) noexcept nogil
 
-    cdef bint _is_taken(self, uint32_t offer) noexcept
-    cdef Cause _try(self, const Candidate* candidate, Step* step) except *
-    cdef uint32_t _block(self, const Treatment* treatment, uint32_t slot) noexcept
-    cdef uint32_t _first_tag_guard(self, const Block* block, uint32_t worst) noexcept
-    cdef void _take(self, const Candidate* candidate) noexcept
-    cdef bint _came_further(self, const Refusal* a, const Refusal* b) noexcept
+    cdef int _tell(self, uint32_t count) except -1
+    cdef bint _is_taken(self, uint32_t offer) noexcept nogil
+    cdef int _try(self, const Candidate* candidate, Step* step, Cause* cause) except -1 nogil
+    cdef uint32_t _block(self, const Treatment* treatment, uint32_t slot) noexcept nogil
+    cdef uint32_t _filled(self, uint32_t entry, uint32_t slot) except? 0xFFFFFFFE nogil
+    cdef bint _gives_value(self, uint32_t block) except -1 nogil
+    cdef uint32_t _first_tag_guard(self, const Block* block, uint32_t worst) noexcept nogil
+    cdef void _take(self, const Candidate* candidate) noexcept nogil
+    cdef bint _came_further(self, const Refusal* a, const Refusal* b) noexcept nogil

@@ -11,30 +11,37 @@ from core.memory cimport Pool
 # A block that a variant puts into a slot, by the dense number of the slot's name.
 ctypedef struct Override:
     uint32_t slot_name
-    uint32_t block
+    uint32_t block               # or a fill (core.candidates)
 
 ctypedef struct Variant:
     uint32_t upper               # cumulative bound, millionths
-    hash64_t name                # XXH64 of its id: as records store it
     bint limited                 # only `offers` pass
+    hash64_t name                # XXH64 of its id: as records store it
     const uint32_t* offers       # ascending
-    uint32_t offer_count
     const Override* overrides
+    uint32_t offer_count
     uint32_t override_count
 
-ctypedef struct Experiment:
-    Salted salt
-    Salted traffic_salt
-    Salted layer
+# Who takes part at all.
+ctypedef struct Limits:
+    uint32_t* holdouts           # whoever is in one of them does not
+    uint32_t holdout_count
     bint layered                 # without it every unit is in
     uint32_t layer_from          # millionths
     uint32_t layer_to
-    uint32_t traffic
-    bint sticky                  # what a record holds comes before traffic and weights
-    hash64_t sticky_key          # its name in records
-    int32_t rule                 # eligibility, -1: everyone
+    Salted layer
+
+# A hundred of them are asked one after the other, so what few of them need is behind a pointer.
+ctypedef struct Experiment:
+    Salted salt
+    Salted traffic_salt
     const Variant* variants
     uint32_t variant_count
+    uint32_t traffic
+    const Limits* limits         # NULL: none
+    int32_t rule                 # eligibility, -1: everyone
+    bint sticky                  # what a record holds comes before traffic and weights
+    hash64_t sticky_key          # its name in records
 
 ctypedef struct Holdout:
     Salted salt
@@ -49,10 +56,10 @@ cdef class Experiments:
     cdef uint32_t experiment_count
     cdef uint32_t holdout_count
 
-    # The variant of a unit, or -1 where layer or traffic leave it out. Eligibility is the caller's.
+    # The variant of a unit, or -1 where holdout, layer or traffic leave it out. Eligibility is the caller's.
     cdef int32_t assign(self, uint32_t experiment, const octet_t* unit_key) noexcept nogil
     # The same of a sticky experiment: the variant that the record (or NULL) holds, if there still is one of
-    # that name and the layer lets the unit in; *stored says that it was that.
+    # that name and holdouts and layer let the unit in; *stored says that it was that.
     cdef int32_t assign_sticky(
         self, uint32_t experiment, const octet_t* unit_key, const octet_t* record, bint* stored
     ) noexcept nogil
@@ -63,7 +70,9 @@ cdef class Experiments:
     cdef bint held_out(self, uint32_t holdout, const octet_t* unit_key) noexcept nogil
     cdef const Variant* variant_of(self, const Assigned* assigned) noexcept nogil
 
-    cdef int _build(self, Experiment* target, experiment, dict slot_names) except -1
+    cdef bint _takes_part(self, const Limits* limits, const octet_t* unit_key) noexcept nogil
+    cdef const Limits* _limits(self, experiment, list holdouts) except? NULL
+    cdef int _build(self, Experiment* target, experiment, list holdouts, dict slot_names) except -1
     cdef int _build_variant(self, Variant* target, variant, dict slot_names) except -1
 
 cdef bint contains(const uint32_t* ascending, uint32_t count, uint32_t wanted) noexcept nogil

@@ -30,7 +30,8 @@ cdef class Experiments:
         self.experiment_count = <uint32_t>len(experiments)
         self.holdout_count = <uint32_t>len(holdouts)
         for i, experiment in enumerate(experiments):
-            self._build(&self.experiments[<size_t>i], experiment, slot_names)
+            held = [number for number, holdout in enumerate(holdouts) if i in holdout.experiments]
+            self._build(&self.experiments[<size_t>i], experiment, held, slot_names)
         for i, holdout in enumerate(holdouts):
             _take_salt(&self.holdouts[<size_t>i].salt, holdout.salt)
             self.holdouts[<size_t>i].share = holdout.share
@@ -39,10 +40,11 @@ cdef class Experiments:
         raise TypeError("Experiments hold addresses and cannot be pickled")
 
     def variant(self, uint32_t experiment, bytes unit_key not None, record=None):
-        """The variant's index that a unit is assigned to, or None where layer or traffic leave it out.
+        """The variant's index that a unit is assigned to, or None where something leaves it out.
 
-        Whoever analyses assignments draws them here, as decisions do; eligibility is not looked at. `record`:
-        the packed record whose sticky assignments count, or None. Raises RecordError for a damaged one.
+        Holdouts, the layer and traffic may. Whoever analyses assignments draws them here, as decisions do;
+        eligibility is not looked at. `record`: the packed record whose sticky assignments count, or None.
+        Raises RecordError for a damaged one.
         """
         cdef const octet_t* key
         cdef int32_t found
@@ -65,12 +67,13 @@ cdef class Experiments:
     def variants(self, bytes unit_key not None):
         """The variant's index, or None, of every experiment: as `variant` has it, in the bundle's order."""
         cdef list found = []
+        cdef const octet_t* key = <const octet_t*><const char*>unit_key
         cdef uint32_t i
         cdef int32_t one
         if len(unit_key) != UNIT_KEY_SIZE:
             raise IndexError("expected a unit key of 16 bytes")
         for i in range(self.experiment_count):
-            one = self.assign(i, <const octet_t*><const char*>unit_key)
+            one = self.assign(i, key)
             found.append(None if one < 0 else one)
         return found
 
@@ -80,14 +83,11 @@ cdef class Experiments:
             raise IndexError("expected a holdout of the bundle and a unit key of 16 bytes")
         return bool(self.held_out(holdout, <const octet_t*><const char*>unit_key))
 
-    cdef int _build(self, Experiment* target, experiment, dict slot_names) except -1:
+    cdef int _build(self, Experiment* target, experiment, list holdouts, dict slot_names) except -1:
         cdef Variant* variants = <Variant*>self._pool.take(len(experiment.variants), sizeof(Variant))
         _take_salt(&target.salt, experiment.salt)
         _take_salt(&target.traffic_salt, experiment.salt + ":traffic")
-        _take_salt(&target.layer, experiment.layer)
-        target.layered = experiment.layer != ""
-        target.layer_from = experiment.layer_from
-        target.layer_to = experiment.layer_to
+        target.limits = self._limits(experiment, holdouts)
         target.traffic = experiment.traffic
         target.sticky = experiment.sticky
         target.sticky_key = experiment_key(experiment.id, experiment.sticky_version)
@@ -97,6 +97,22 @@ cdef class Experiments:
         for i, variant in enumerate(experiment.variants):
             self._build_variant(&variants[<size_t>i], variant, slot_names)
         return 0
+
+    cdef const Limits* _limits(self, experiment, list holdouts) except? NULL:
+        """Of an experiment that has any; NULL for others."""
+        cdef Limits* limits
+        if not experiment.layer and not holdouts:
+            return NULL
+        limits = <Limits*>self._pool.take(1, sizeof(Limits))
+        limits.holdouts = <uint32_t*>self._pool.take(len(holdouts), sizeof(uint32_t))
+        limits.holdout_count = <uint32_t>len(holdouts)
+        for i, number in enumerate(holdouts):
+            limits.holdouts[<size_t>i] = number
+        limits.layered = experiment.layer != ""
+        limits.layer_from = experiment.layer_from
+        limits.layer_to = experiment.layer_to
+        _take_salt(&limits.layer, experiment.layer)
+        return limits
 
     cdef int _build_variant(self, Variant* target, variant, dict slot_names) except -1:
         cdef Override* overrides = <Override*>self._pool.take(len(variant.blocks), sizeof(Override))
@@ -111,24 +127,16 @@ cdef class Experiments:
         for name, block in sorted(variant.blocks.items()):
             if name in slot_names:  # a slot that no placement has cannot be filled
                 overrides[target.override_count].slot_name = slot_names[name]
-                overrides[target.override_count].block = block
+                overrides[target.override_count].block = <uint32_t><int32_t>block
                 target.override_count += 1
         target.overrides = overrides
         return 0
 
     cdef int32_t assign(self, uint32_t experiment, const octet_t* unit_key) noexcept nogil:
         cdef const Experiment* e = &self.experiments[experiment]
-        cdef uint32_t drawn, i
-        if not _in_layer(e, unit_key):
+        if e.limits != NULL and not self._takes_part(e.limits, unit_key):
             return -1
-        # No bucket is beyond all of the traffic, so most experiments draw once.
-        if e.traffic < MILLION and salted_bucket(&e.traffic_salt, unit_key) >= e.traffic:
-            return -1
-        drawn = salted_bucket(&e.salt, unit_key)
-        for i in range(e.variant_count):
-            if drawn < e.variants[i].upper:
-                return <int32_t>i
-        return -1
+        return _drawn(e, unit_key)
 
     cdef int32_t assign_sticky(
         self, uint32_t experiment, const octet_t* unit_key, const octet_t* record, bint* stored
@@ -137,12 +145,14 @@ cdef class Experiments:
         cdef hash64_t name
         cdef uint32_t i
         stored[0] = False
-        if stored_variant(record, e.sticky_key, unit_key, &name) and _in_layer(e, unit_key):
+        if e.limits != NULL and not self._takes_part(e.limits, unit_key):
+            return -1
+        if stored_variant(record, e.sticky_key, unit_key, &name):
             for i in range(e.variant_count):
                 if e.variants[i].name == name:
                     stored[0] = True
                     return <int32_t>i
-        return self.assign(experiment, unit_key)
+        return _drawn(e, unit_key)
 
     cdef int32_t assign_by(
         self, uint32_t experiment, const octet_t* unit_key, const octet_t* record, bint* stored
@@ -152,6 +162,16 @@ cdef class Experiments:
             return self.assign_sticky(experiment, unit_key, record, stored)
         return self.assign(experiment, unit_key)
 
+    cdef bint _takes_part(self, const Limits* limits, const octet_t* unit_key) noexcept nogil:
+        cdef uint32_t drawn, i
+        for i in range(limits.holdout_count):
+            if self.held_out(limits.holdouts[i], unit_key):
+                return False
+        if not limits.layered:
+            return True
+        drawn = salted_bucket(&limits.layer, unit_key)
+        return limits.layer_from <= drawn < limits.layer_to
+
     cdef bint held_out(self, uint32_t holdout, const octet_t* unit_key) noexcept nogil:
         return salted_bucket(&self.holdouts[holdout].salt, unit_key) < self.holdouts[holdout].share
 
@@ -159,12 +179,17 @@ cdef class Experiments:
         return &self.experiments[assigned.experiment].variants[assigned.variant]
 
 
-cdef inline bint _in_layer(const Experiment* e, const octet_t* unit_key) noexcept nogil:
-    cdef uint32_t drawn
-    if not e.layered:
-        return True
-    drawn = salted_bucket(&e.layer, unit_key)
-    return e.layer_from <= drawn < e.layer_to
+cdef inline int32_t _drawn(const Experiment* experiment, const octet_t* unit_key) noexcept nogil:
+    """The variant of a unit by traffic and weights alone, or -1."""
+    cdef uint32_t drawn, i
+    # No bucket is beyond all of the traffic, so most experiments draw once.
+    if experiment.traffic < MILLION and salted_bucket(&experiment.traffic_salt, unit_key) >= experiment.traffic:
+        return -1
+    drawn = salted_bucket(&experiment.salt, unit_key)
+    for i in range(experiment.variant_count):
+        if drawn < experiment.variants[i].upper:
+            return <int32_t>i
+    return -1
 
 
 cdef int _take_salt(Salted* salted, str text) except -1:

@@ -1,9 +1,8 @@
 """Bandits: values of their arms, and the draw of a decision (docs/decisions/0008-scoring.md)."""
 
 cimport cython
-from libc.stdint cimport int32_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint32_t
 
-from core._types cimport octet_t
 from core.memory cimport Pool
 
 cdef enum:
@@ -33,5 +32,3 @@ cdef class Bandits:
 
 # What an arm is worth in a sample; x: LinUCB's row, of `dimensions`.
 cdef double arm_value(const Bandit* bandit, uint32_t arm, uint32_t sample, const double* x) noexcept nogil
-# The hash that a decision draws from.
-cdef uint64_t draw_of(const Bandit* bandit, bytes decision_id, bytes placement)

@@ -2,11 +2,9 @@
 
 cimport cython
 from libc.math cimport sqrt
-from libc.stdint cimport int32_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint32_t
 from libc.string cimport memcpy
 
-from core._types cimport octet_t
-from core.hashing cimport xxh64_c
 from core.memory cimport Pool
 
 
@@ -72,8 +70,3 @@ cdef double arm_value(const Bandit* bandit, uint32_t arm, uint32_t sample, const
         row += d
     return mean + bandit.width * sqrt(spread if spread > 0.0 else 0.0)
 
-
-cdef uint64_t draw_of(const Bandit* bandit, bytes decision_id, bytes placement):
-    """XXH64(decision id, 0, placement id, 0, model id), each in UTF-8."""
-    cdef bytes key = decision_id + b"\0" + placement + b"\0" + bandit.id[: bandit.id_length]
-    return xxh64_c(<const octet_t*><const char*>key, <size_t>len(key), 0)

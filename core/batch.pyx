@@ -212,7 +212,7 @@ cdef class Batch:
         cdef size_t held = 0
         cdef size_t i, size
         cdef size_t blocks = (count + OV_BLOCK - 1) // OV_BLOCK
-        threads = max(1, min(threads, min(blocks, <size_t>OV_THREADS_MAX)))
+        threads = max(<size_t>1, min(threads, min(blocks, <size_t>OV_THREADS_MAX)))
         size = self._tables.rule_count * blocks * BLOCK_WORDS * 8
         if size > ANSWER_BYTES_MAX:
             raise RequestError(

@@ -210,6 +210,14 @@ class Block(msgspec.Struct, frozen=True, array_like=True):
     tags: list[str] = []
 
 
+class Fill(msgspec.Struct, frozen=True, array_like=True):
+    """How a slot is filled by tags (docs/decisions/0010-arbitration-and-slots.md)."""
+
+    blocks: list[int]  # in the order in which they are tried
+    sampled: bool
+    salt: str
+
+
 class Placement(msgspec.Struct, frozen=True, array_like=True):
     id: str
     channel: str
@@ -233,7 +241,7 @@ class Treatment(msgspec.Struct, frozen=True, array_like=True):
     id: str
     offer: int
     placement: int
-    blocks: list[int]  # block per slot of the placement, -1: none
+    blocks: list[int]  # block per slot of the placement, -1: none, -2 - n: fill n
     suppressions: list[int]  # guards
     exclusions: list[int]
     caps: list[int]
@@ -279,7 +287,7 @@ class Variant(msgspec.Struct, frozen=True, array_like=True):
     id: str
     upper: int  # cumulative bound in millionths
     offers: list[int] | None  # None: no restriction
-    blocks: dict[str, int]  # slot name -> block
+    blocks: dict[str, int]  # slot name -> block, -2 - n: fill n
 
 
 class Experiment(msgspec.Struct, frozen=True, array_like=True):
@@ -300,7 +308,14 @@ class Holdout(msgspec.Struct, frozen=True, array_like=True):
     id: str
     salt: str
     share: int
-    placements: list[int]  # empty: all
+    placements: list[int]  # all three empty: all placements
+    experiments: list[int] = []
+    journeys: list[int] = []  # of `outbound`; messages that they send
+
+    @property
+    def is_global(self) -> bool:
+        """Whether it holds every placement."""
+        return not (self.placements or self.experiments or self.journeys)
 
 
 class Feature(msgspec.Struct, frozen=True, array_like=True):
@@ -488,6 +503,8 @@ class BundleDocument(msgspec.Struct, frozen=True, array_like=True):
     #: Object "kind:id" -> "file:line", for people; "catalogue" -> hash of all that was authored.
     sources: dict[str, str]
     outbound: Outbound = Outbound()
+    fills: list[Fill] = []
+    approved_blocks: list[str] = []  # hashes (core.approvals), in order
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -521,6 +538,13 @@ def content_hash(content: bytes) -> str:
 def experiment_key(experiment_id: str, sticky_version: int) -> int:
     """The 64-bit name under which a record stores an experiment: another sticky version is another name."""
     return xxh64(experiment_id.encode() + b"\0" + str(sticky_version).encode())
+
+
+def blocks_of(document: BundleDocument, entry: int) -> list[int]:
+    """The blocks that an entry of a treatment's or variant's `blocks` may put in."""
+    if entry == -1:
+        return []
+    return [entry] if entry >= 0 else document.fills[-2 - entry].blocks
 
 
 def model_attributes(model: Model) -> list[int]:

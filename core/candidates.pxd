@@ -3,6 +3,7 @@
 cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
+from core.hashing cimport Salted
 from core.memory cimport Pool
 from core.output cimport Piece
 from core.rules cimport Tables
@@ -44,7 +45,7 @@ ctypedef struct Guard:
 
 ctypedef struct Treatment:
     uint32_t offer
-    Numbers blocks               # one per slot of the placement; NO_BLOCK: none
+    Numbers blocks               # one per slot of the placement; NO_BLOCK: none; above FILLS: a fill
     Numbers suppressions         # guards, then exclusions: the order of step 3b
     Numbers caps
     Numbers brand_safety
@@ -73,8 +74,16 @@ ctypedef struct Purpose:
     uint32_t slot
     bint gpc
 
+# Blocks that a slot takes by their tags.
+ctypedef struct Fill:
+    Numbers blocks               # in the order in which they are tried
+    bint sampled
+    Salted salt
+
 cdef enum:
-    NO_BLOCK = 0xFFFFFFFF
+    NO_BLOCK = 0xFFFFFFFF        # -1; and -2 - n for fill n, so all fills are above FILLS
+    FILLS = 0x7FFFFFFF
+    FILL_BLOCKS_MAX = 256
 
 
 @cython.final
@@ -85,6 +94,7 @@ cdef class Candidates:
     cdef Numbers tag_guards      # guards with block tags in the order of step 6c
     cdef Treatment* treatments
     cdef Placement* placements
+    cdef Fill* fills
     cdef Purpose* purposes
     cdef readonly uint32_t offer_count
     cdef readonly uint32_t placement_count
@@ -96,5 +106,6 @@ cdef class Candidates:
     cdef _build_offers(self, list offers, Tables tables)
     cdef _build_guards(self, list guards, size_t block_count, Tables tables)
     cdef _build_treatments(self, document)
+    cdef _build_fills(self, list fills)
     cdef _build_purposes(self, list purposes)
     cdef build_placements(self, document, list fallbacks)

@@ -5,6 +5,8 @@ from a checked bundle.
 cimport cython
 from libc.stdint cimport int32_t, uint32_t
 
+from core._types cimport octet_t
+from core.hashing cimport salt_take
 from core.memory cimport Pool
 from core.output cimport Piece
 from core.rules cimport Tables
@@ -27,6 +29,7 @@ cdef class Candidates:
         self._build_offers(document.offers, tables)
         self._build_guards(document.guards, len(document.blocks), tables)
         self._build_treatments(document)
+        self._build_fills(document.fills)
         self._build_purposes(document.purposes)
 
     def __reduce__(self):
@@ -36,7 +39,7 @@ cdef class Candidates:
         cdef uint32_t* block = <uint32_t*>self._pool.take(len(items), sizeof(uint32_t))
         cdef Numbers numbers
         for i, item in enumerate(items):
-            block[<size_t>i] = item if item >= 0 else NO_BLOCK
+            block[<size_t>i] = <uint32_t><int32_t>item
         numbers.items = block
         numbers.count = <uint32_t>len(items)
         return numbers
@@ -98,6 +101,15 @@ cdef class Candidates:
                 + b',"treatment":' + msgspec.json.encode(treatment.id) + b',"blocks":{'
             )
 
+    cdef _build_fills(self, list fills):
+        cdef bytes salt
+        self.fills = <Fill*>self._pool.take(len(fills), sizeof(Fill))
+        for i, fill in enumerate(fills):
+            salt = fill.salt.encode()
+            self.fills[<size_t>i].blocks = self._numbers(fill.blocks)
+            self.fills[<size_t>i].sampled = fill.sampled
+            salt_take(&self.fills[<size_t>i].salt, <const octet_t*><const char*>salt, <size_t>len(salt))
+
     cdef _build_purposes(self, list purposes):
         self.purposes = <Purpose*>self._pool.take(len(purposes), sizeof(Purpose))
         for i, purpose in enumerate(purposes):
@@ -109,8 +121,8 @@ cdef class Candidates:
         cdef Placement* target
         cdef Slot* slots
         names = sorted({name for placement in document.placements for name, _ in placement.slots})
-        holdouts = _holding(document.holdouts, len(document.placements), empty_holds_all=True)
-        experiments = _holding(document.experiments, len(document.placements), empty_holds_all=False)
+        holdouts = _holding(document.holdouts, len(document.placements))
+        experiments = _holding(document.experiments, len(document.placements))
         self.slot_names = {name: i for i, name in enumerate(names)}
         self.placements = <Placement*>self._pool.take(self.placement_count, sizeof(Placement))
         for i, placement in enumerate(document.placements):
@@ -136,12 +148,12 @@ cdef class Candidates:
             )
 
 
-def _holding(items, count, *, empty_holds_all):
+def _holding(items, count):
     """Per placement the indexes of the holdouts or experiments that hold it, in id order."""
     held = [[] for _ in range(count)]
     for i in sorted(range(len(items)), key=lambda i: items[i].id):
         placements = set(items[i].placements)
-        if empty_holds_all and not placements:
+        if isinstance(items[i], bundle.Holdout) and items[i].is_global:
             placements = range(count)
         for placement in placements:
             held[placement].append(i)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, TypeVar
 
 from core import bundle as b
+from core.approvals import hash_in
 from core.check_edge import check_edge
 from core.check_generals import check_general
 from core.check_models import check_model, check_offer_columns, check_offer_words
@@ -26,6 +27,7 @@ TEXT_LENGTH_MAX: Final = 65_536
 CANDIDATES_MAX: Final = 1_024
 SLOTS_PER_PLACEMENT_MAX: Final = 64
 DIMENSIONS_MAX: Final = 256
+FILL_BLOCKS_MAX: Final = 256
 PURPOSES_MAX: Final = 64
 RECORD_SLOTS_MAX: Final = 4_096
 SYSTEM_SLOTS: Final = 16
@@ -84,6 +86,8 @@ _Item = TypeVar("_Item")
 class _Check:
     def __init__(self, document: b.BundleDocument) -> None:
         self.document = document
+        self.approved = frozenset(document.approved_blocks)
+        self.hashes: dict[int, str] = {}  # of filled blocks, by index
         self.dimensions = 0  # of the offers' vectors
         self.seen: list[int] = []  # per literal: the attributes that it depends on, as bits
 
@@ -96,6 +100,7 @@ class _Check:
         _each("rules", document.rules, self._rule)
         _each("purposes", document.purposes, self._purpose)
         _each("blocks", document.blocks, self._block)
+        _each("fills", document.fills, self._fill)
         _each("guards", document.guards, self._guard)
         _each("caps", document.caps, self._cap)
         _each("models", document.models, self._model)
@@ -283,6 +288,7 @@ class _Check:
             _member(f"{path}.slots", slot_type, SLOT_ATTRIBUTES)
         self._slot_blocks(f"{path}.fallback", placement.fallback, placement)
         for index in placement.fallback:
+            _range(f"{path}.fallback", index, -1, LIST_LENGTH_MAX)
             if index != -1 and self.document.blocks[index].value is None:
                 fail(f"{path}.fallback", "blocks with a value of their own", self.document.blocks[index].id)
         if len(placement.treatments) > CANDIDATES_MAX:
@@ -301,13 +307,32 @@ class _Check:
         if len(blocks) != len(placement.slots):
             fail(path, f"{len(placement.slots)} blocks", len(blocks))
         for index, (_, slot_type) in zip(blocks, placement.slots, strict=True):
-            if index != -1:
-                self._slot_block(path, index, slot_type)
+            self._entry(path, index, slot_type)
 
-    def _slot_block(self, path: str, index: int, slot_type: int) -> None:
-        block = self._of(path, index, self.document.blocks)
-        if block.type != slot_type:
-            fail(path, f"a block of type {slot_type}", block.type)
+    def _entry(self, path: str, entry: int, slot_type: int) -> None:
+        """A block of the slot's type, a fill of such blocks, or -1."""
+        if entry != -1:
+            self._known(path, entry)
+        for index in b.blocks_of(self.document, entry):
+            if self.document.blocks[index].type != slot_type:
+                fail(path, f"a block of type {slot_type}", self.document.blocks[index].type)
+
+    def _known(self, path: str, entry: int) -> None:
+        if entry < -1:
+            self._of(path, -2 - entry, self.document.fills)
+        else:
+            self._of(path, entry, self.document.blocks)
+
+    def _fill(self, path: str, fill: b.Fill) -> None:
+        """Blocks, each once, whose present hash is approved."""
+        _unique(f"{path}.blocks", [str(index) for index in fill.blocks], FILL_BLOCKS_MAX)
+        _text(f"{path}.salt", fill.salt)
+        for index in fill.blocks:
+            self._of(f"{path}.blocks", index, self.document.blocks)
+            if index not in self.hashes:
+                self.hashes[index] = hash_in(self.document, index)
+            if self.hashes[index] not in self.approved:
+                fail(f"{path}.blocks", "blocks with an approved hash", self.document.blocks[index].id)
 
     def _treatment(self, path: str, treatment: b.Treatment) -> None:
         document = self.document
@@ -349,16 +374,20 @@ class _Check:
         for index in variant.offers or ():
             self._of(f"{path}.offers", index, self.document.offers)
         for name, index in variant.blocks.items():
-            self._of(f"{path}.blocks", index, self.document.blocks)
+            self._known(f"{path}.blocks", index)
             for placement in experiment.placements:
                 for slot, slot_type in self.document.placements[placement].slots:
                     if slot == name:
-                        self._slot_block(f"{path}.blocks.{name}", index, slot_type)
+                        self._entry(f"{path}.blocks.{name}", index, slot_type)
 
     def _holdout(self, path: str, holdout: b.Holdout) -> None:
         _range(f"{path}.share", holdout.share, 0, MILLIONTHS)
         for index in holdout.placements:
             self._of(f"{path}.placements", index, self.document.placements)
+        for index in holdout.experiments:
+            self._of(f"{path}.experiments", index, self.document.experiments)
+        for index in holdout.journeys:
+            self._of(f"{path}.journeys", index, self.document.outbound.journeys)
 
     def _folds(self) -> None:
         document = self.document

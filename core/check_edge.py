@@ -34,10 +34,10 @@ def check_edge(document: b.BundleDocument) -> None:
 
 def _attributes_used(document: b.BundleDocument, placement: int) -> Iterator[int]:
     """Every attribute that an answer of the placement may read; some come more than once."""
-    blocks: set[int] = set()
+    entries: set[int] = set()
     for index in document.placements[placement].treatments:
         treatment = document.treatments[index]
-        blocks.update(treatment.blocks)
+        entries.update(treatment.blocks)
         yield from _of_offer(document, document.offers[treatment.offer])
         for guard in (*treatment.suppressions, *treatment.exclusions, *treatment.brand_safety):
             yield from document.rules[document.guards[guard].rule].attributes
@@ -48,8 +48,9 @@ def _attributes_used(document: b.BundleDocument, placement: int) -> Iterator[int
         if placement in experiment.placements:
             if experiment.eligibility >= 0:
                 yield from document.rules[experiment.eligibility].attributes
-            blocks.update(block for variant in experiment.variants for block in variant.blocks.values())
-    yield from (document.blocks[block].attribute for block in blocks if block >= 0)
+            entries.update(entry for variant in experiment.variants for entry in variant.blocks.values())
+    blocks = {block for entry in entries for block in b.blocks_of(document, entry)}
+    yield from (document.blocks[block].attribute for block in blocks)
     for guard_rule in document.guards:
         if guard_rule.block_tags and not blocks.isdisjoint(guard_rule.blocks):
             yield from document.rules[guard_rule.rule].attributes

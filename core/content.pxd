@@ -27,13 +27,15 @@ cdef class Blocks:
 
     # Write {"block":ID,"value":V}. Returns False, with anything or nothing written, where the block gives no
     # value.
-    cdef bint write(self, uint32_t block, const ov_value* values, Output out) except -1
+    cdef bint write(self, uint32_t block, const ov_value* values, Output out) except -1 nogil
 
     cdef Piece _piece(self, bytes text) except *
     cdef int _set_constant(self, Block* block, value) except -1
-    cdef bint _write_value(self, const Block* block, const ov_value* value, Output out) except -1
-    cdef bint _write_number(self, const ov_value* value, Output out) except -1
-    cdef bint _append_text(self, const ov_value* value) except -1
+    cdef bint _write_value(self, const Block* block, const ov_value* value, Output out) except -1 nogil
+    cdef bint _write_number(self, const ov_value* value, Output out) except -1 nogil
+    cdef bint _append_text(self, const ov_value* value) except -1 nogil
+    cdef int _write_real(self, double value, Output out) except -1
+    cdef int _append_real(self, double value) except -1
 
 # `{"block":ID,"value":V}` of a block as a fallback: its own value, no attribute.
-cdef int write_constant(const Block* block, Output out) except -1
+cdef int write_constant(const Block* block, Output out) except -1 nogil

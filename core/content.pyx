@@ -97,7 +97,7 @@ cdef class Blocks:
         block.constant = self._piece(out.take())
         return 0
 
-    cdef bint write(self, uint32_t block, const ov_value* values, Output out) except -1:
+    cdef bint write(self, uint32_t block, const ov_value* values, Output out) except -1 nogil:
         cdef const Block* b = &self.blocks[block]
         if b.attribute < 0 or values[b.attribute].type == OV_MISSING:
             if b.constant.length == 0 or b.refused:
@@ -110,7 +110,7 @@ cdef class Blocks:
         out.raw(b"}", 1)
         return True
 
-    cdef bint _write_value(self, const Block* block, const ov_value* value, Output out) except -1:
+    cdef bint _write_value(self, const Block* block, const ov_value* value, Output out) except -1 nogil:
         """The value as JSON; False where it must not be shown."""
         if block.type == SLOT_BOOL:
             out.boolean(value.number != 0)
@@ -131,21 +131,24 @@ cdef class Blocks:
         out.raw(b'"', 1)
         return True
 
-    cdef bint _write_number(self, const ov_value* value, Output out) except -1:
-        cdef bytes text
+    cdef bint _write_number(self, const ov_value* value, Output out) except -1 nogil:
         if value.type != OV_FLOAT:
             out.integer(value.number)
             return True
         if not isfinite(value.real):
             return False
-        text = msgspec.json.encode(value.real)
-        out.raw(text, <size_t>len(text))
+        with gil:
+            self._write_real(value.real, out)
         return True
 
-    cdef bint _append_text(self, const ov_value* value) except -1:
+    cdef int _write_real(self, double value, Output out) except -1:
+        """A finite double as msgspec writes it."""
+        cdef bytes text = msgspec.json.encode(value)
+        return out.raw(text, <size_t>len(text))
+
+    cdef bint _append_text(self, const ov_value* value) except -1 nogil:
         """The value as CEL's `string()` writes it; False where it has no text."""
         cdef char time[TIMESTAMP_LENGTH]
-        cdef char* digits
         if value.type == OV_STRING:
             self._text.raw(value.text, value.length)
         elif value.type == OV_BOOL:
@@ -158,17 +161,22 @@ cdef class Blocks:
             format_timestamp(value.number, time)
             self._text.raw(time, TIMESTAMP_LENGTH)
         elif isfinite(value.real):
-            digits = PyOS_double_to_string(value.real, c'r', 0, 0, NULL)
-            try:
-                self._text.raw(digits, strlen(digits))
-            finally:
-                PyMem_Free(digits)
+            with gil:
+                self._append_real(value.real)
         else:
             return False
         return True
 
+    cdef int _append_real(self, double value) except -1:
+        """A finite double as Python's `repr` has it, without a trailing `.0`."""
+        cdef char* digits = PyOS_double_to_string(value, c'r', 0, 0, NULL)
+        try:
+            return self._text.raw(digits, strlen(digits))
+        finally:
+            PyMem_Free(digits)
 
-cdef int write_constant(const Block* block, Output out) except -1:
+
+cdef int write_constant(const Block* block, Output out) except -1 nogil:
     out.piece(block.head)
     out.piece(block.constant)
     return out.raw(b"}", 1)

@@ -1,6 +1,7 @@
 """The steps of a decision for one placement, over the tables of one bundle."""
 
 cimport cython
+from cpython.ref cimport PyObject
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from core._types cimport octet_t
@@ -23,6 +24,8 @@ ctypedef struct View:
     bint ready
     Extent extent            # nodes that were evaluated
     const octet_t* record    # NULL: no profile
+    PyObject* context        # whose values are still there; NULL: nobody's
+    bint whole               # so are those that no decision needs
     ov_value* values         # one per attribute, owned by the kernel's pool
     uint8_t* literals        # owned by the kernel's pool
 
@@ -43,6 +46,8 @@ ctypedef struct Situation:
     bint named               # the caller named a person
     bint opted_out           # context.gpc is true
     bint at_edge
+    bint in_batch            # `context` outlives this decision
+    PyObject* context        # a dict
 
 
 @cython.final
@@ -58,7 +63,10 @@ cdef class Kernel:
     cdef Models models
     cdef Arbitration arbitration
     cdef Play play
-    cdef object decision_id      # of the request, text: what a bandit draws from
+    cdef Piece decision_id       # of the request: what a bandit draws from
+    cdef Answer* _answering      # the answer at hand, and where the body and the refusals stood before it
+    cdef size_t _mark
+    cdef uint32_t _refusals
     cdef Output out              # the body being written
     cdef Answers answers         # what the log will say
     cdef list scored             # None, or (offer, score) of the placement's scored candidates, for a trace
@@ -73,44 +81,47 @@ cdef class Kernel:
     cdef int32_t* _all_models    # every model's number
     cdef double* _every          # scratch: what they said
 
-    # Answer one placement of the bundle; a fault inside gives `error` and the fallback.
-    cdef int answer(self, Answer* answer, const Situation* situation, dict context) except -1
+    # Answer one placement of the bundle.
+    cdef int answer(self, Answer* answer, const Situation* situation) except -1 nogil
+    # After an exception of `answer`, which is never expected: the page still gets an answer, `error` and the
+    # fallback, and the reason code is counted.
+    cdef int fail(self) except -1
     # Answer it with its generic content.
-    cdef int write_fallback(self, Answer* answer, Cause cause) except -1
+    cdef int write_fallback(self, Answer* answer, Cause cause) except -1 nogil
     # Write the reason and what follows it, up to the closing brace.
-    cdef int write_end(self, const Answer* answer) except -1
+    cdef int write_end(self, const Answer* answer) except -1 nogil
     # The attribute values and literals of a decision, evaluated at least as far as `extent`.
-    cdef View* view(self, bint anonymous, const Situation* situation, dict context, Extent extent) except NULL
+    cdef View* view(self, bint anonymous, const Situation* situation, Extent extent) except NULL nogil
     # Values of which those of the context's attributes are set.
     cdef const ov_value* context_values(self, dict context) except NULL
     # For a trace: (verdicts of the rules, values of the attributes), whatever the decision needed.
-    cdef tuple explain(self, bint anonymous, const Situation* situation, dict context)
+    cdef tuple explain(self, bint anonymous, const Situation* situation)
     # Outputs of all models.
-    cdef list score(self, const Situation* situation, dict context)
+    cdef list score(self, const Situation* situation)
     # Forget what the last decision marked.
-    cdef void clear(self) noexcept
+    cdef void clear(self) noexcept nogil
 
     cdef bytes _fallback_blocks(self, placement)
     cdef Piece _piece(self, bytes text) except *
     cdef _build_pieces(self, document)
     cdef _build_scratch(self)
     cdef int _answer(
-        self, Answer* answer, const Placement* placement, const Situation* situation, dict context
-    ) except -1
-    cdef Cause _ended(self, Answer* answer, const Placement* placement, const Situation* situation) noexcept
-    cdef bint _consents(self, Answer* answer, const Placement* placement, const Situation* situation) noexcept
+        self, Answer* answer, const Placement* placement, const Situation* situation
+    ) except -1 nogil
+    cdef Cause _ended(self, Answer* answer, const Placement* placement, const Situation* situation) noexcept nogil
+    cdef bint _consents(self, Answer* answer, const Placement* placement, const Situation* situation) noexcept nogil
     cdef int _assign(
         self, Answer* answer, const Placement* placement, const View* view, const Situation* situation
-    ) except -1
+    ) except -1 nogil
     cdef uint32_t _pass(
         self, Answer* answer, const Placement* placement, const View* view, int64_t now_ms
-    ) except? 0xFFFFFFFF
+    ) except? 0xFFFFFFFF nogil
     cdef Cause _refusal(
         self, const Answer* answer, const Treatment* treatment, const View* view, int64_t now_ms, Step* step
-    ) noexcept
-    cdef Cause _guarded(self, const Numbers* guards, const View* view) noexcept
-    cdef Cause _capped(self, const Treatment* treatment, const View* view, int64_t now_ms) noexcept
-    cdef Cause _left_out(self, const Answer* answer, uint32_t offer) noexcept
-    cdef void _ask_models(self, const Answer* answer, uint32_t passing, const View* view) noexcept
-    cdef bint _score(self, Candidate* candidate, double propensity, const View* view) except -1
-    cdef int _write_refusal(self, Answer* answer) except -1
+    ) noexcept nogil
+    cdef Cause _guarded(self, const Numbers* guards, const View* view) noexcept nogil
+    cdef Cause _capped(self, const Treatment* treatment, const View* view, int64_t now_ms) noexcept nogil
+    cdef Cause _left_out(self, const Answer* answer, uint32_t offer) noexcept nogil
+    cdef void _ask_models(self, const Answer* answer, uint32_t passing, const View* view) noexcept nogil
+    cdef bint _score(self, Candidate* candidate, double propensity, const View* view) except -1 nogil
+    cdef int _write_refusal(self, Answer* answer) except -1 nogil

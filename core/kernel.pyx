@@ -145,27 +145,31 @@ cdef class Kernel:
         for i in range(<int>self.models.count):
             self._all_models[i] = i
 
-    cdef void clear(self) noexcept:
+    cdef void clear(self) noexcept nogil:
         cdef int v
         self.arbitration.clear()
         self.caps.reset()
         self.models.begin()
         for v in range(VIEWS):
             self._views[v].ready = False
-        self.scored = None
-        self.arbitration.ranked = None
 
-    cdef View* view(
-        self, bint anonymous, const Situation* situation, dict context, Extent extent
-    ) except NULL:
+    cdef View* view(self, bint anonymous, const Situation* situation, Extent extent) except NULL nogil:
         cdef View* view = &self._views[VIEW_ANONYMOUS if anonymous else VIEW_PROFILE]
+        cdef bint whole = extent > DECIDE
         if view.ready and view.extent >= extent:
             return view
         view.record = situation.record
         if anonymous:
             view.record = NULL
-        self.attributes.load_record(view.record, situation.now_ms, extent > DECIDE, view.values)
-        self.attributes.load_context(context, extent > DECIDE, view.values)
+        self.attributes.load_record(view.record, situation.now_ms, whole, view.values)
+        if self.attributes.reads_context(whole):
+            # A batch asks in one context mostly, and need not wait for the GIL to read it again.
+            if situation.context != view.context or view.whole < whole:
+                self._views[VIEW_PROFILE].context = self._views[VIEW_ANONYMOUS].context = NULL
+                with gil:
+                    self.attributes.load_context(<dict>situation.context, whole, view.values)
+                view.context = situation.context if situation.in_batch else NULL
+                view.whole = whole
         self.tables.evaluate(view.values, situation.now_ms, extent, view.literals)
         view.extent = extent
         view.ready = True
@@ -174,11 +178,12 @@ cdef class Kernel:
     cdef const ov_value* context_values(self, dict context) except NULL:
         cdef View* view = &self._views[VIEW_PROFILE]
         view.ready = False
+        view.context = NULL
         self.attributes.load_context(context, True, view.values)
         return view.values
 
-    cdef tuple explain(self, bint anonymous, const Situation* situation, dict context):
-        cdef const View* view = self.view(anonymous, situation, context, EXPLAIN)
+    cdef tuple explain(self, bint anonymous, const Situation* situation):
+        cdef const View* view = self.view(anonymous, situation, EXPLAIN)
         cdef uint32_t i
         verdicts = []
         for i in range(self.tables.rule_count):
@@ -188,8 +193,8 @@ cdef class Kernel:
                 verdicts.append("false" if view.literals[self.tables.rule_false[i]] else "error")
         return verdicts, [as_object(&view.values[i]) for i in range(self.attributes.count)]
 
-    cdef list score(self, const Situation* situation, dict context):
-        cdef const View* view = self.view(False, situation, context, DECIDE)
+    cdef list score(self, const Situation* situation):
+        cdef const View* view = self.view(False, situation, DECIDE)
         cdef uint32_t i
         cdef list found = PyList_New(self.models.count)
         cdef object output
@@ -201,28 +206,31 @@ cdef class Kernel:
             PyList_SET_ITEM(found, i, output)
         return found
 
-    cdef int answer(self, Answer* answer, const Situation* situation, dict context) except -1:
+    cdef int answer(self, Answer* answer, const Situation* situation) except -1 nogil:
         cdef const Placement* placement = &self.candidates.placements[answer.placement]
-        cdef size_t mark = self.out._size
-        cdef uint32_t refusals = self.answers.refusal_count
-        try:
-            self._answer(answer, placement, situation, context)
-        except Exception:  # never expected; the page still gets an answer, and the reason code is counted
-            self.out._size = mark
-            self.answers.refusal_count = refusals
-            self.answers.assigned_count = answer.assigned_begin
-            answer.refusal_count = 0
-            answer.assigned_count = 0
-            answer.treatment = -1
-            answer.ai = False
-            answer.bandit = 0
-            answer.diverse = False
-            self.write_fallback(answer, cause_of(R_ERROR, CAUSE_NONE, 0))
-        return 0
+        self._answering = answer
+        self._mark = self.out._size
+        self._refusals = self.answers.refusal_count
+        return self._answer(answer, placement, situation)
+
+    cdef int fail(self) except -1:
+        cdef Answer* answer = self._answering
+        self.out._size = self._mark
+        self.answers.refusal_count = self._refusals
+        self.answers.assigned_count = answer.assigned_begin
+        answer.refusal_count = 0
+        answer.assigned_count = 0
+        answer.treatment = -1
+        answer.ai = False
+        answer.bandit = 0
+        answer.diverse = False
+        self.answers.filled_count = answer.filled_begin
+        answer.filled_count = 0
+        return self.write_fallback(answer, cause_of(R_ERROR, CAUSE_NONE, 0))
 
     cdef int _answer(
-        self, Answer* answer, const Placement* placement, const Situation* situation, dict context
-    ) except -1:
+        self, Answer* answer, const Placement* placement, const Situation* situation
+    ) except -1 nogil:
         """Steps 1 to 8."""
         cdef bint anonymous = placement.purpose < 0
         cdef Cause ended = self._ended(answer, placement, situation)
@@ -232,9 +240,9 @@ cdef class Kernel:
         if ended.reason != R_OK:
             self.write_fallback(answer, ended)
             return 0
-        view = self.view(anonymous, situation, context, DECIDE)
+        view = self.view(anonymous, situation, DECIDE)
         self._assign(answer, placement, view, situation)
-        self.arbitration.begin(answer, placement, view.values, view.literals)
+        self.arbitration.begin(answer, placement, view.values, view.literals, situation.unit_key)
         passing = self._pass(answer, placement, view, situation.now_ms)
         if passing:
             self._ask_models(answer, passing, view)
@@ -245,13 +253,13 @@ cdef class Kernel:
         for i in range(passing):
             ai |= self._score(&self.arbitration.passing[i], self._outputs[i], view)
         if self.arbitration.choose_best(passing):
-            answer.ai = ai
+            answer.ai |= ai
             return self.write_end(answer)
         return self._write_refusal(answer)
 
     # Steps 1 and 2: consent, holdout, staleness.
 
-    cdef Cause _ended(self, Answer* answer, const Placement* placement, const Situation* situation) noexcept:
+    cdef Cause _ended(self, Answer* answer, const Placement* placement, const Situation* situation) noexcept nogil:
         """The reason that ends the decision before candidates are looked at, or R_OK."""
         cdef uint32_t i
         if placement.purpose >= 0 and not self._consents(answer, placement, situation):
@@ -267,7 +275,7 @@ cdef class Kernel:
 
     cdef bint _consents(
         self, Answer* answer, const Placement* placement, const Situation* situation
-    ) noexcept:
+    ) noexcept nogil:
         cdef const Purpose* purpose = &self.candidates.purposes[placement.purpose]
         cdef Consent consent = consent_at(situation.record, purpose.slot)
         answer.consent_state = consent.state
@@ -279,7 +287,7 @@ cdef class Kernel:
 
     cdef int _assign(
         self, Answer* answer, const Placement* placement, const View* view, const Situation* situation
-    ) except -1:
+    ) except -1 nogil:
         cdef uint32_t i, number
         cdef int32_t variant, rule
         cdef bint stored
@@ -298,7 +306,7 @@ cdef class Kernel:
 
     cdef uint32_t _pass(
         self, Answer* answer, const Placement* placement, const View* view, int64_t now_ms
-    ) except? 0xFFFFFFFF:
+    ) except? 0xFFFFFFFF nogil:
         """Fill `arbitration.passing` with the candidates that no rule, cap or variant refuses, and count
         them.
         """
@@ -325,7 +333,7 @@ cdef class Kernel:
 
     cdef Cause _refusal(
         self, const Answer* answer, const Treatment* treatment, const View* view, int64_t now_ms, Step* step
-    ) noexcept:
+    ) noexcept nogil:
         """Why steps 3a to 4 refuse a candidate, and in `step` which of them does; R_OK if none."""
         cdef Cause cause
         cdef const Offer* offer = &self.candidates.offers[treatment.offer]
@@ -349,7 +357,7 @@ cdef class Kernel:
         step[0] = STEP_EXPERIMENT
         return self._left_out(answer, treatment.offer)
 
-    cdef Cause _guarded(self, const Numbers* guards, const View* view) noexcept:
+    cdef Cause _guarded(self, const Numbers* guards, const View* view) noexcept nogil:
         """A blocking rule lets pass only where it is definitely false."""
         cdef uint32_t i
         cdef const Guard* guard
@@ -359,7 +367,7 @@ cdef class Kernel:
                 return cause_of(guard.reason, CAUSE_GUARD, guards.items[i])
         return cause_of(R_OK, CAUSE_NONE, 0)
 
-    cdef Cause _capped(self, const Treatment* treatment, const View* view, int64_t now_ms) noexcept:
+    cdef Cause _capped(self, const Treatment* treatment, const View* view, int64_t now_ms) noexcept nogil:
         cdef uint32_t i, number
         cdef int32_t rule
         for i in range(treatment.caps.count):
@@ -373,7 +381,7 @@ cdef class Kernel:
                 return cause_of(R_CAPPED, CAUSE_CAP, number)
         return cause_of(R_OK, CAUSE_NONE, 0)
 
-    cdef Cause _left_out(self, const Answer* answer, uint32_t offer) noexcept:
+    cdef Cause _left_out(self, const Answer* answer, uint32_t offer) noexcept nogil:
         """The first experiment whose variant does not hold the offer."""
         cdef uint32_t i
         cdef const Variant* variant
@@ -388,7 +396,7 @@ cdef class Kernel:
 
     # Step 5: score.
 
-    cdef void _ask_models(self, const Answer* answer, uint32_t passing, const View* view) noexcept:
+    cdef void _ask_models(self, const Answer* answer, uint32_t passing, const View* view) noexcept nogil:
         """Outputs of the models of the passing candidates."""
         cdef uint32_t i
         if self._scored_view != view:
@@ -400,40 +408,40 @@ cdef class Kernel:
         self.models.read(<uint32_t>answer.placement, view.values)
         self.models.outputs(self._asked, self._asked_for, passing, view.values, self._outputs)
 
-    cdef bint _score(self, Candidate* candidate, double propensity, const View* view) except -1:
+    cdef bint _score(self, Candidate* candidate, double propensity, const View* view) except -1 nogil:
         """Score a candidate; returns whether a model took part."""
         cdef const Offer* offer = &self.candidates.offers[candidate.offer]
         candidate.score = propensity * context_weight(offer, view.literals) * offer.value * offer.lever
         if candidate.score != candidate.score:
             candidate.score = -INFINITY
         if self.scored is not None:
-            self.scored.append((candidate.offer, candidate.score))
+            with gil:
+                self.scored.append((candidate.offer, candidate.score))
         return offer.model >= 0
 
     # Output.
 
-    cdef int write_fallback(self, Answer* answer, Cause cause) except -1:
+    cdef int write_fallback(self, Answer* answer, Cause cause) except -1 nogil:
         answer.cause = cause
         self.out.piece(self.candidates.placements[answer.placement].fallback)
         return self.write_end(answer)
 
-    cdef int _write_refusal(self, Answer* answer) except -1:
+    cdef int _write_refusal(self, Answer* answer) except -1 nogil:
         return self.write_fallback(answer, self.arbitration.furthest())
 
-    cdef int write_end(self, const Answer* answer) except -1:
-        cdef Output out = self.out
+    cdef int write_end(self, const Answer* answer) except -1 nogil:
         cdef const Assigned* assigned
         cdef uint32_t i
-        out.piece(self._reasons[answer.cause.reason])
-        out.boolean(answer.ai)
-        out.literal(b',"experiments":[')
+        self.out.piece(self._reasons[answer.cause.reason])
+        self.out.boolean(answer.ai)
+        self.out.literal(b',"experiments":[')
         for i in range(answer.assigned_count):
             assigned = &self.answers.assigned[answer.assigned_begin + i]
             if i:
-                out.raw(b",", 1)
-            out.piece(self._experiment_ids[assigned.experiment])
-            out.piece(self._variant_ids[assigned.experiment][assigned.variant])
-        return out.raw(b"]}", 2)
+                self.out.raw(b",", 1)
+            self.out.piece(self._experiment_ids[assigned.experiment])
+            self.out.piece(self._variant_ids[assigned.experiment][assigned.variant])
+        return self.out.raw(b"]}", 2)
 
 
 def _deciding(document):

@@ -15,18 +15,20 @@ cdef class Output:
     cdef size_t _size          # bytes written
     cdef size_t _capacity      # bytes allocated
 
-    cdef void clear(self) noexcept
+    cdef void clear(self) noexcept nogil
     cdef bytes take(self)
-    cdef int raw(self, const char* text, size_t length) except -1
-    cdef int piece(self, Piece piece) except -1
-    cdef int literal(self, const char* text) except -1
-    cdef int integer(self, int64_t number) except -1
-    cdef int boolean(self, bint value) except -1
-    cdef int timestamp(self, int64_t ms) except -1
-    cdef int escaped(self, const char* text, size_t length) except -1
+    cdef void copy_to(self, char* target) noexcept nogil
+    cdef int raw(self, const char* text, size_t length) except -1 nogil
+    cdef int piece(self, Piece piece) except -1 nogil
+    cdef int literal(self, const char* text) except -1 nogil
+    cdef int integer(self, int64_t number) except -1 nogil
+    cdef int boolean(self, bint value) except -1 nogil
+    cdef int timestamp(self, int64_t ms) except -1 nogil
+    cdef int escaped(self, const char* text, size_t length) except -1 nogil
     cdef int string(self, str text) except -1
+    cdef int utf8(self, const char* text, size_t length) except -1 nogil
 
-    cdef int _grow(self, size_t wanted) except -1
+    cdef int _grow(self, size_t wanted) except -1 nogil
 
 # "2026-11-23T17:43:29.000Z": bytes that format_timestamp writes.
 cdef enum:

@@ -34,36 +34,41 @@ cdef class Output:
     def __reduce__(self):
         raise TypeError("an Output holds an address and cannot be pickled")
 
-    cdef int _grow(self, size_t wanted) except -1:
+    cdef int _grow(self, size_t wanted) except -1 nogil:
         cdef size_t capacity = self._capacity * 2 if self._capacity * 2 > wanted else wanted
         cdef char* text = <char*>realloc(self._text, capacity)
         if text == NULL:
-            raise MemoryError
+            with gil:
+                raise MemoryError
         self._text = text
         self._capacity = capacity
         return 0
 
-    cdef void clear(self) noexcept:
+    cdef void clear(self) noexcept nogil:
         self._size = 0
 
     cdef bytes take(self):
         """What was written, as bytes."""
         return PyBytes_FromStringAndSize(self._text, <Py_ssize_t>self._size)
 
-    cdef int raw(self, const char* text, size_t length) except -1:
+    cdef void copy_to(self, char* target) noexcept nogil:
+        """What was written, to where there is room for it."""
+        memcpy(target, self._text, self._size)
+
+    cdef int raw(self, const char* text, size_t length) except -1 nogil:
         if self._size + length > self._capacity:
             self._grow(self._size + length)
         memcpy(self._text + self._size, text, length)
         self._size += length
         return 0
 
-    cdef int piece(self, Piece piece) except -1:
+    cdef int piece(self, Piece piece) except -1 nogil:
         return self.raw(piece.text, piece.length)
 
-    cdef int literal(self, const char* text) except -1:
+    cdef int literal(self, const char* text) except -1 nogil:
         return self.raw(text, strlen(text))
 
-    cdef int integer(self, int64_t number) except -1:
+    cdef int integer(self, int64_t number) except -1 nogil:
         """A number in decimal."""
         cdef char digits[20]
         cdef int at = 20
@@ -78,10 +83,10 @@ cdef class Output:
             self.raw(b"-", 1)
         return self.raw(&digits[at], <size_t>(20 - at))
 
-    cdef int boolean(self, bint value) except -1:
+    cdef int boolean(self, bint value) except -1 nogil:
         return self.raw(b"true", 4) if value else self.raw(b"false", 5)
 
-    cdef int timestamp(self, int64_t ms) except -1:
+    cdef int timestamp(self, int64_t ms) except -1 nogil:
         """A time in quotes; the caller has checked that its year has four digits."""
         cdef char text[TIMESTAMP_LENGTH + 2]
         text[0] = c'"'
@@ -89,7 +94,7 @@ cdef class Output:
         text[TIMESTAMP_LENGTH + 1] = c'"'
         return self.raw(text, TIMESTAMP_LENGTH + 2)
 
-    cdef int escaped(self, const char* text, size_t length) except -1:
+    cdef int escaped(self, const char* text, size_t length) except -1 nogil:
         """The inside of a JSON string: quotes, backslashes and control characters escaped as msgspec does."""
         cdef size_t begin = 0
         cdef size_t i
@@ -116,8 +121,12 @@ cdef class Output:
         """A JSON string in quotes. Raises UnicodeEncodeError for a lone surrogate."""
         cdef Py_ssize_t length = 0
         cdef const char* utf8 = PyUnicode_AsUTF8AndSize(text, &length)
+        return self.utf8(utf8, <size_t>length)
+
+    cdef int utf8(self, const char* text, size_t length) except -1 nogil:
+        """A JSON string in quotes."""
         self.raw(b'"', 1)
-        self.escaped(utf8, <size_t>length)
+        self.escaped(text, length)
         return self.raw(b'"', 1)
 
 

@@ -221,6 +221,11 @@ cdef inline RecordHeader header_at(const octet_t* record) noexcept nogil:
     return header
 
 
+# The unit key where it lies in the record.
+cdef inline const octet_t* unit_key_of(const octet_t* record) noexcept nogil:
+    return (<const RecordHeader*>record).unit_key
+
+
 # The slot, all zero (ABSENT) where the record is NULL or does not have it.
 cdef inline RecordSlot slot_at(const octet_t* record, unsigned int number) noexcept nogil:
     cdef RecordSlot slot

@@ -108,8 +108,8 @@ def describe(record, document not None, millis_t now_ms):
 
     Only what is present appears, defaults do not. Timestamps are ms since 1970, a consent is
     `{"state", "at", "text_version", "source"}`, impressions a list of `{"offer", "channel", "at", "count"}`,
-    assignments (sticky ones, as they were first shown) of `{"experiment", "variant", "at", "source"}`, where an
-    id that the document does not know is its hash in hex and a source the first 16 digits of its identifier's.
+    assignments (sticky ones, as they were first shown) of `{"experiment", "variant", "at", "source"}`. An id
+    that the document does not know is its hash in hex, a source the first 16 digits of its identifier's hash.
     """
     cdef Py_buffer view
     cdef const octet_t* at
@@ -216,10 +216,12 @@ cdef list plain_assignments(const octet_t* record, RecordSlot slot, document):
     cdef unsigned int number
     cdef dict names = {}
     cdef list found = []
-    for experiment in document.experiments if slot.kind == ASSIGNMENTS else ():
-        key = experiment_key(experiment.id, experiment.sticky_version)
-        names[key] = experiment.id, {xxh64(variant.id.encode()): variant.id for variant in experiment.variants}
-    for number in range(slot.count if slot.kind == ASSIGNMENTS else 0):
+    if slot.kind != ASSIGNMENTS:
+        return found
+    for experiment in document.experiments:
+        variants = {xxh64(variant.id.encode()): variant.id for variant in experiment.variants}
+        names[experiment_key(experiment.id, experiment.sticky_version)] = experiment.id, variants
+    for number in range(slot.count):
         one = assignment_at(record, slot, number)
         name, variants = names.get(one.experiment, (f"{one.experiment:016x}", {}))
         found.append(

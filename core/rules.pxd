@@ -53,7 +53,7 @@ cdef class Tables:
 
     cdef int evaluate(
         self, const ov_value* values, int64_t now, Extent extent, uint8_t* literals
-    ) except -1
+    ) except -1 nogil
     # After `evaluate` of the same values.
     cdef list matching(self, const ov_value* values, int64_t now, const uint8_t* literals)
     # Run the nodes of an extent.

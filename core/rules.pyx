@@ -153,7 +153,7 @@ cdef class Tables:
 
     cdef int evaluate(
         self, const ov_value* values, int64_t now, Extent extent, uint8_t* literals
-    ) except -1:
+    ) except -1 nogil:
         """Fill the plane of literals from the values of the attributes.
 
         Parameters
@@ -171,8 +171,11 @@ cdef class Tables:
             literals[tests[i].position] = literals[tests[i].position + self.conditions.width] = 0
         self.run_nodes(extent, literals)
         if self.generals.count > 0:
-            self.generals.begin(values, now)
-        return self._settle(extent, literals) if count > 0 else 0
+            with gil:
+                self.generals.begin(values, now)
+                if count > 0:
+                    self._settle(extent, literals)
+        return 0
 
     cdef int _settle(self, Extent extent, uint8_t* literals) except -1:
         """Evaluate the general conditions on which a literal that is read depends for these values: where all

@@ -107,7 +107,7 @@ cdef inline bint is_later(const Assignment* left, const Assignment* right) noexc
 
 @cython.final
 cdef class Assignments(Slot):
-    """The first variant that each source was shown of each experiment; the earliest ASSIGNMENTS_LIMIT stay."""
+    """The first variant that each source was shown of each experiment; ASSIGNMENTS_LIMIT stay."""
 
     def __cinit__(self):
         self.kind = ASSIGNMENTS

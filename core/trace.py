@@ -36,6 +36,7 @@ class Answered(msgspec.Struct, frozen=True):
     scores: list[tuple[int, float]]  # (offer, score)
     bandit: tuple[str, float, bool, int] | None  # (model, action probability, taken at random, sample)
     ranks: list[tuple[int, float, float, float]]  # (offer, relevance, similarity, rank)
+    filled: list[tuple[str, str, bool]]  # (slot, block, drawn)
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -101,7 +102,7 @@ def _consent_rows(document: BundleDocument, placement: Placement, answered: Answ
     if answered.reason in ("no_consent", "no_profile"):
         return
     for holdout in sorted(document.holdouts, key=lambda holdout: holdout.id):
-        if holdout.placements and answered.placement not in holdout.placements:
+        if not holdout.is_global and answered.placement not in holdout.placements:
             continue
         held_out = answered.reason == "holdout" and answered.cause == holdout.id
         yield "holdout", holdout.id, "true" if held_out else "false", {}
@@ -141,6 +142,8 @@ class _Walk:
             model, probability, explored, sample = self.answered.bandit
             detail = {"offer": self.answered.offer, "action_probability": probability, "sample": sample}
             yield "bandit", model, "explored" if explored else "drawn", detail
+        for slot, block, drawn in self.answered.filled:
+            yield "fill", slot, "drawn" if drawn else "taken", {"offer": self.answered.offer, "block": block}
         yield from self._tag_guards()
         for number, reason, cause, step in self.answered.refused:
             if step.startswith("6"):

@@ -68,6 +68,10 @@ cdef class Attributes:
     cdef void load_record(
         self, const octet_t* record, int64_t now, bint whole, ov_value* values
     ) noexcept nogil
+    # Whether any attribute is one of the context's.
+    cdef inline bint reads_context(self, bint whole) noexcept nogil:
+        return self._context_counts[<size_t>whole] > 0
+
     cdef int load_context(self, dict context, bint whole, ov_value* values) except -1
 
     cdef int _describe(self, AttributeSpec* spec, attribute) except -1

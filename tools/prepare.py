@@ -190,25 +190,24 @@ def copy_of(mode):
     return ROOT / "build" / mode / "lib"
 
 
-def copy_build(mode):
-    """The command that builds a copy of the packages in the folder of its mode."""
-    base = "build/" + mode
-    return ("setup.py", "--quiet", "build", "--build-base", base, "--build-lib", base + "/lib")
-
-
 def compile_copy(mode):
     """A debug or sanitize build is always made whole."""
     say("compiling the {} build".format(mode))
     shutil.rmtree(str(copy_of(mode)), ignore_errors=True)
-    run(PYTHON, *copy_build(mode), "--build-temp", "build/" + mode + "/temp", "--force", mode=mode)
+    base = "build/" + mode
+    command = ("build", "--build-base", base, "--build-lib", base + "/lib", "--build-temp", base + "/temp")
+    run(PYTHON, "setup.py", "--quiet", *command, "--force", mode=mode)
 
 
 def copy_sources(mode):
-    """Renew a copy's Python files; copies and not links, so that the builds stay apart."""
+    """Renew a copy's Python files; copies and not links, so that the builds stay apart. `build_py` and not
+    `build`, which would compile all of it again.
+    """
     for name in PACKAGES:
         for copied in list((copy_of(mode) / name).rglob("*.py")):
             copied.unlink()
-    run(PYTHON, *copy_build(mode), "build_py", "--force", mode=mode)
+    library = str(copy_of(mode).relative_to(ROOT))
+    run(PYTHON, "setup.py", "--quiet", "build_py", "--force", "--build-lib", library, mode=mode)
 
 
 def python_of(environment):

@@ -1,12 +1,13 @@
 """SDKs that assign variants, with one experiment of two equal variants and no targeting, from a configuration
-that is given: none of them asks a network. Each loop assigns each unit of a list, called as its SDK says.
+that is given: none of them asks a network. Each loop assigns each unit of a list, called as its SDK says, and
+returns what the last one got.
 """
 
 import json
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-Loop = Callable[[Sequence[str]], list[Any]]
+Loop = Callable[[Sequence[str]], Any]
 NAME: Final = "home-hero"
 SHARDS: Final = 10_000
 
@@ -51,7 +52,14 @@ def eppo() -> Loop:
         )
     )
     assign = client.get_string_assignment
-    return lambda units: [assign(NAME, unit, {}, "none") for unit in units]
+
+    def loop(units: Sequence[str]) -> str:
+        found = ""
+        for unit in units:
+            found = assign(NAME, unit, {}, "none")
+        return found
+
+    return loop
 
 
 def growthbook() -> Loop:
@@ -61,11 +69,14 @@ def growthbook() -> Loop:
     sdk = GrowthBook(attributes={})
     experiment = Experiment(key=NAME, variations=["a", "b"], hashVersion=2)
 
-    def assign(unit: str) -> str:
-        sdk.set_attributes({"id": unit})
-        return sdk.run(experiment).value
+    def loop(units: Sequence[str]) -> str:
+        found = ""
+        for unit in units:
+            sdk.set_attributes({"id": unit})
+            found = sdk.run(experiment).value
+        return found
 
-    return lambda units: [assign(unit) for unit in units]
+    return loop
 
 
 def unleash() -> Loop:
@@ -82,4 +93,11 @@ def unleash() -> Loop:
     warnings = engine.take_state(json.dumps({"version": 2, "features": [feature]}))
     assert not warnings, warnings
     check = engine.check_variant
-    return lambda units: [check(NAME, {"userId": unit}).variant.name for unit in units]
+
+    def loop(units: Sequence[str]) -> str:
+        found = ""
+        for unit in units:
+            found = check(NAME, {"userId": unit}).variant.name
+        return found
+
+    return loop

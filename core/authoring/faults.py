@@ -42,6 +42,15 @@ class CatalogueError(CoreError):
         super().__init__(f"{first}{more}", path=first.path, expected=first.expected, got=first.got)
 
 
+class Note(NamedTuple):
+    """Nothing wrong, but to be known: a block that no slot takes by its tags before its hash is approved."""
+
+    file: str
+    line: int
+    block: str
+    hash: str
+
+
 class Place(NamedTuple):
     """Where a value was written."""
 

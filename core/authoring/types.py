@@ -36,6 +36,8 @@ POINTS_MAX: Final = 1_024
 ARMS_MAX: Final = 1_024
 DIMENSIONS_MAX: Final = 64
 VECTOR_LENGTH_MAX: Final = 256
+FILL_TAGS_MAX: Final = 16
+APPROVED_BLOCKS_MAX: Final = 100_000
 COMPONENT_MAX: Final = 1e6
 
 
@@ -61,6 +63,7 @@ Locale = Annotated[
 TimeScale = Annotated[float, msgspec.Meta(gt=0.0, le=1e6)]
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0, description="a share of all, from 0 to 1")]
 PosteriorCount = Annotated[float, msgspec.Meta(ge=0.01, le=1e9)]
+BlockHash = Annotated[str, _text("^[0-9a-f]{64}$", "the hash that `onevoice validate` tells, 64 hex digits")]
 Component = Annotated[float, msgspec.Meta(ge=-COMPONENT_MAX, le=COMPONENT_MAX)]
 Text = Annotated[str, msgspec.Meta(max_length=TEXT_LENGTH_MAX)]
 Path = Annotated[
@@ -115,11 +118,21 @@ class Person(_Authored, kw_only=True, frozen=True):
     roles: Annotated[list[Role], msgspec.Meta(min_length=1)]
 
 
+class BlockApproval(_Authored, kw_only=True, frozen=True):
+    """An approver's word that a block may be put in by its tags, as long as its hash is this one."""
+
+    block: Id
+    hash: BlockHash
+    by: Id
+
+
 class Governance(_Authored, kw_only=True, frozen=True):
-    """Who may own, edit, approve and publish; `approvals` says how many people must approve a revision."""
+    """Who may own, edit, approve and publish; `approvals` says how many people must approve a revision, and a
+    block that slots take by its tags (`approved_blocks`)."""
 
     approvals: Annotated[int, msgspec.Meta(ge=1, le=10)] = 1
     people: Annotated[list[Person], msgspec.Meta(min_length=1)]
+    approved_blocks: Annotated[list[BlockApproval], msgspec.Meta(max_length=APPROVED_BLOCKS_MAX)] = []
 
 
 class QuietHours(_Authored, kw_only=True, frozen=True):
@@ -231,12 +244,20 @@ class Weight(_Authored, kw_only=True, frozen=True):
     factor: Annotated[float, msgspec.Meta(ge=0.0, le=1e9)]
 
 
+class Fill(_Authored, kw_only=True, frozen=True):
+    """Any approved block of the slot's type that has all the tags: the one with the fewest others
+    (`closest`), or one drawn for each person (`sampled`)."""
+
+    tags: Annotated[list[Id], msgspec.Meta(min_length=1, max_length=FILL_TAGS_MAX)]
+    choose: Literal["closest", "sampled"] = "closest"
+
+
 class Treatment(_Authored, kw_only=True, frozen=True):
-    """The offer's rendering for one placement."""
+    """The offer's rendering for one placement: by slot a block, or the tags of those that may be in it."""
 
     id: Id
     placement: Id
-    blocks: dict[Id, Id]
+    blocks: dict[Id, Id | Fill]
 
 
 class Offer(_Owned, kw_only=True, frozen=True):
@@ -307,7 +328,7 @@ class Variant(_Authored, kw_only=True, frozen=True):
     id: Id
     weight: Annotated[int, msgspec.Meta(ge=1, le=WEIGHT_MAX)]
     offers: list[Id] | None = None
-    blocks: dict[Id, Id] = {}
+    blocks: dict[Id, Id | Fill] = {}
 
 
 class Experiment(_Owned, kw_only=True, frozen=True):
@@ -335,11 +356,15 @@ class Layer(_Owned, kw_only=True, frozen=True):
 
 
 class Holdout(_Owned, kw_only=True, frozen=True):
-    """Units kept out of personalization, in the listed placements or in all."""
+    """Units kept out, to measure the whole effect: of all personalization, or of a programme: the listed
+    placements, experiments and journeys.
+    """
 
     salt: ReadableName | None = None
     share: Share
     placements: list[Id] = []
+    experiments: list[Id] = []
+    journeys: list[Id] = []
 
 
 class Feature(_Authored, kw_only=True, frozen=True):

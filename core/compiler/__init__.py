@@ -11,7 +11,7 @@ stand-in (`core.authoring.unknown`): a fault says what it rests on, and is none 
 import msgspec
 
 from core import bundle
-from core.authoring import Catalogue, CatalogueError, Place
+from core.authoring import Catalogue, CatalogueError, Note, Place
 from core.authoring.builtins import PURPOSES
 from core.authoring.types import LIST_KINDS, SINGLE_KINDS
 from core.compiler.attributes import Attributes, compile_attributes
@@ -19,6 +19,7 @@ from core.compiler.content import check_purposes, compile_blocks, compile_placem
 from core.compiler.edge import check_edges
 from core.compiler.experiments import compile_experiments, compile_holdouts
 from core.compiler.expressions import Rules, compile_expressions
+from core.compiler.fills import Fills
 from core.compiler.generals import GeneralPart
 from core.compiler.governance import check_governance
 from core.compiler.layout import PURPOSE_FINGERPRINT, Layout, Slots
@@ -40,7 +41,10 @@ __all__ = ["GeneralPart", "Layout", "compile_catalogue"]
 
 
 def compile_catalogue(
-    catalogue: Catalogue, layout: Layout, generals: list[GeneralPart] | None = None
+    catalogue: Catalogue,
+    layout: Layout,
+    generals: list[GeneralPart] | None = None,
+    notes: list[Note] | None = None,
 ) -> tuple[bytes, Layout]:
     """Compile a catalogue to a bundle's content.
 
@@ -49,6 +53,7 @@ def compile_catalogue(
     catalogue : what people authored
     layout : every slot given out so far; empty for the first catalogue
     generals : OUT, appended to: the parts of expressions that run in the general evaluator
+    notes : OUT, appended to: what is not wrong, but to be known
 
     Returns
     -------
@@ -71,6 +76,8 @@ def compile_catalogue(
     rules = compile_expressions(work, attributes)
     document = _document(work, attributes, taxonomy, rules, purposes, slots.finish())
     check_edges(work, attributes, rules, document)
+    if notes is not None:
+        notes.extend(work.notes)
     if work.faults.count:
         work.faults.raise_all()
     if generals is not None:
@@ -92,7 +99,11 @@ def _document(
     purposes: list[bundle.Purpose],
     layout: Layout,
 ) -> bundle.BundleDocument:
-    treatments = compile_treatments(work)
+    blocks = compile_blocks(work, attributes)
+    outbound = compile_outbound(work, rules, taxonomy)
+    fills = Fills(work, blocks, outbound)
+    treatments = compile_treatments(work, fills)
+    experiments = compile_experiments(work, rules, fills)
     columns = OfferColumns()
     models = compile_models(work, attributes, columns)
     return bundle.BundleDocument(
@@ -103,10 +114,10 @@ def _document(
         placements=place_treatments(work, compile_placements(work), treatments),
         treatments=treatments,
         offers=fill_columns(work, compile_offers(work, rules), columns, models),
-        blocks=compile_blocks(work, attributes),
+        blocks=blocks,
         guards=compile_guards(work, rules),
         caps=compile_caps(work, rules),
-        experiments=compile_experiments(work, rules),
+        experiments=experiments,
         holdouts=compile_holdouts(work),
         models=models,
         folds=attributes.folds,
@@ -118,7 +129,9 @@ def _document(
         layout_id=_layout_id(layout),
         stale_after_ms=work.duration(work.catalogue.settings.stale_after, ("settings", "stale_after")),
         sources=_sources(work),
-        outbound=compile_outbound(work, rules, taxonomy),
+        outbound=outbound,
+        fills=fills.items,
+        approved_blocks=fills.approved_hashes(),
     )
 
 

@@ -2,14 +2,16 @@
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 from core import bundle
 from core.authoring import Path, shown
 from core.authoring.builtins import NO_PURPOSE, PURPOSES
-from core.authoring.types import Block, Placement
+from core.authoring.types import Block, Fill, Placement
 from core.cel.typed import TYPE_NAMES
 from core.compiler.attributes import Attributes
+from core.compiler.fills import Fills
 from core.compiler.work import Work
 
 SLOT_TYPES: Final[dict[str, int]] = {
@@ -137,14 +139,26 @@ def _fallback(work: Work, path: Path, placement: Placement) -> list[int]:
     return chosen
 
 
-def slot_blocks(work: Work, path: Path, placement: Placement, blocks: dict[str, str]) -> list[int]:
-    """The index of the block for each slot of a placement, -1 where there is none; wrong ones are faults."""
+def slot_blocks(
+    work: Work,
+    path: Path,
+    placement: Placement,
+    blocks: Mapping[str, str | Fill],
+    fills: Fills | None = None,
+    salt: str = "",
+) -> list[int]:
+    """The entry for each slot of a placement: the index of the block, -1 where there is none, or that of a
+    fill; wrong ones are faults."""
     chosen = dict.fromkeys(placement.slots, -1)
     for name, block in blocks.items():
         if name not in placement.slots:
             expected = f"a slot of the placement {placement.id} ({', '.join(placement.slots)})"
             rests = work.below("placements", placement.id, "slots")
             work.faults.add((*path, name), expected, shown(name), of=rests)
+            continue
+        if isinstance(block, Fill):
+            assert fills is not None
+            chosen[name] = fills.add((*path, name), block, placement.slots[name], f"{salt}/{name}")
             continue
         chosen[name] = work.index("blocks", block, (*path, name))
         found = work.objects["blocks"].get(block)

@@ -38,9 +38,9 @@ def _uses(
     experiments = [one for one in document.experiments if at in one.placements]
     treatments = [document.treatments[index] for index in placement.treatments]
     offers = [document.offers[one.offer] for one in treatments if one.offer >= 0]
-    blocks = {block for one in treatments for block in one.blocks}
-    blocks |= {block for one in experiments for variant in one.variants for block in variant.blocks.values()}
-    blocks.discard(-1)
+    entries = {entry for one in treatments for entry in one.blocks}
+    entries |= {entry for one in experiments for variant in one.variants for entry in variant.blocks.values()}
+    blocks = {block for entry in entries for block in bundle.blocks_of(document, entry)}
     guards = {
         index for one in treatments for index in (*one.suppressions, *one.exclusions, *one.brand_safety)
     }

@@ -5,22 +5,27 @@ from typing import Final
 from core import bundle
 from core.authoring import Path, shown
 from core.authoring.text import MILLION, millionths
-from core.authoring.types import Experiment, Holdout, Variant
+from core.authoring.types import Experiment, Fill, Holdout, Variant
 from core.compiler.content import SLOT_TYPES
 from core.compiler.expressions import Rules
+from core.compiler.fills import Fills
 from core.compiler.work import Work
 
 EXPERIMENTS_PER_PLACEMENT_MAX: Final = 64
 
 
-def compile_experiments(work: Work, rules: Rules) -> list[bundle.Experiment]:
+def compile_experiments(work: Work, rules: Rules, fills: Fills) -> list[bundle.Experiment]:
     """The experiments in id order."""
     _check_overlaps(work)
     _check_crowds(work)
-    return [_experiment(work, rules, path, experiment) for path, experiment in work.ordered("experiments")]
+    return [
+        _experiment(work, rules, fills, path, experiment) for path, experiment in work.ordered("experiments")
+    ]
 
 
-def _experiment(work: Work, rules: Rules, path: Path, experiment: Experiment) -> bundle.Experiment:
+def _experiment(
+    work: Work, rules: Rules, fills: Fills, path: Path, experiment: Experiment
+) -> bundle.Experiment:
     placements = work.indexes("placements", experiment.placements, (*path, "placements"))
     work.repeated([variant.id for variant in experiment.variants], (*path, "variants"), "variant")
     layer, (low, high) = _layer(work, path, experiment)
@@ -29,7 +34,7 @@ def _experiment(work: Work, rules: Rules, path: Path, experiment: Experiment) ->
     for at, variant in enumerate(experiment.variants):
         cumulated += variant.weight
         where = (*path, "variants", at)
-        variants.append(_variant(work, where, experiment, variant, MILLION * cumulated // total))
+        variants.append(_variant(work, fills, where, experiment, variant, MILLION * cumulated // total))
     return bundle.Experiment(
         id=experiment.id,
         salt=experiment.salt or experiment.id,
@@ -65,28 +70,40 @@ def _layer(work: Work, path: Path, experiment: Experiment) -> tuple[str, tuple[i
     return ("" if layer is None else layer.salt or layer.id), (low, high)
 
 
-def _variant(work: Work, path: Path, experiment: Experiment, variant: Variant, upper: int) -> bundle.Variant:
+def _variant(
+    work: Work, fills: Fills, path: Path, experiment: Experiment, variant: Variant, upper: int
+) -> bundle.Variant:
     offers = None if variant.offers is None else work.indexes("offers", variant.offers, (*path, "offers"))
     blocks = {}
     for name, block in sorted(variant.blocks.items()):
-        blocks[name] = work.index("blocks", block, (*path, "blocks", name))
-        _check_slot(work, (*path, "blocks", name), experiment, name, block)
+        where = (*path, "blocks", name)
+        if not isinstance(block, Fill):
+            blocks[name] = work.index("blocks", block, where)
+        kinds = _check_slot(work, where, experiment, name, block)
+        if isinstance(block, Fill) and kinds:
+            blocks[name] = fills.add(where, block, kinds.pop(), f"{experiment.id}/{variant.id}/{name}")
     return bundle.Variant(variant.id, upper, offers, blocks)
 
 
-def _check_slot(work: Work, path: Path, experiment: Experiment, name: str, block: str) -> None:
-    """A variant's block fits the slot wherever one of the experiment's placements has it, and one has."""
+def _check_slot(work: Work, path: Path, experiment: Experiment, name: str, block: str | Fill) -> set[str]:
+    """A variant's block fits the slot wherever one of the experiment's placements has it, and one has; the
+    types of those slots."""
     placements = [work.objects["placements"].get(one) for one in experiment.placements]
     rests = [one for name in experiment.placements for one in work.below("placements", name, "slots")]
     rests.append((*path[:2], "placements"))
     kinds = {one.slots[name] for one in placements if one is not None and name in one.slots}
     if not kinds and None not in placements:
         work.faults.add(path, "a slot of one of the experiment's placements", shown(name), of=rests)
+    if isinstance(block, Fill):
+        if len(kinds) > 1:
+            work.faults.add(path, f"the slot {name} of one type", " and ".join(sorted(kinds)), of=rests)
+        return kinds
     found = work.objects["blocks"].get(block)
     if found is not None and kinds - {found.type}:
         expected = f"a block of type {' and '.join(sorted(kinds))} for the slot {name}"
         rests += work.below("blocks", block, "type")
         work.faults.add(path, expected, f"{shown(block)} of type {found.type}", of=rests)
+    return kinds
 
 
 def _check_overlaps(work: Work) -> None:
@@ -128,8 +145,14 @@ def compile_holdouts(work: Work) -> list[bundle.Holdout]:
 
 
 def _holdout(work: Work, path: Path, holdout: Holdout) -> bundle.Holdout:
-    placements = work.indexes("placements", holdout.placements, (*path, "placements"))
-    return bundle.Holdout(holdout.id, holdout.salt or holdout.id, millionths(holdout.share), placements)
+    return bundle.Holdout(
+        holdout.id,
+        holdout.salt or holdout.id,
+        millionths(holdout.share),
+        work.indexes("placements", holdout.placements, (*path, "placements")),
+        work.indexes("experiments", holdout.experiments, (*path, "experiments")),
+        work.indexes("journeys", holdout.journeys, (*path, "journeys")),
+    )
 
 
 __all__ = ["SLOT_TYPES", "compile_experiments", "compile_holdouts"]

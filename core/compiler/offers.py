@@ -9,6 +9,7 @@ from core.authoring.types import AppliesTo, Cap, Offer, Rule
 from core.compiler.content import slot_blocks
 from core.compiler.diversity import check_vectors, unit_vector
 from core.compiler.expressions import Rules
+from core.compiler.fills import Fills
 from core.compiler.scopes import ScopeIndex, check_scope
 from core.compiler.work import Work
 from core.reasons import INDEX as REASON_INDEX
@@ -120,7 +121,7 @@ def _cap(work: Work, rules: Rules, path: Path, cap: Cap, offers: list[int]) -> b
     )
 
 
-def compile_treatments(work: Work) -> list[bundle.Treatment]:
+def compile_treatments(work: Work, fills: Fills) -> list[bundle.Treatment]:
     """The treatments in id order, each with what applies to it."""
     overridden, overriding = _overridden_slots(work)
     guards = {kind: ScopeIndex(_scopes(work, kind)) for kind in KINDS}
@@ -131,7 +132,7 @@ def compile_treatments(work: Work) -> list[bundle.Treatment]:
         found = work.objects["placements"].get(treatment.placement)
         blocks: list[int] = []
         if found is not None:
-            blocks = slot_blocks(work, (*path, "blocks"), found, treatment.blocks)
+            blocks = slot_blocks(work, (*path, "blocks"), found, treatment.blocks, fills, treatment.id)
             for name in found.slots.keys() - treatment.blocks.keys() - overridden.get(found.id, set()):
                 expected = f"a block for the slot {name} of {found.id}"
                 rests = [(*path, "blocks"), *work.below("placements", found.id, "slots"), *overriding]

@@ -4,7 +4,7 @@ bundle."""
 from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 
-from core.authoring import Catalogue, Faults, Path, shown
+from core.authoring import Catalogue, Faults, Note, Path, shown
 from core.authoring.builtins import NO_PURPOSE, PURPOSES
 from core.authoring.limits import OBJECTS_MAX, OTHER_OBJECTS_MAX
 from core.authoring.text import clock_minutes, duration_ms, timestamp_ms
@@ -53,6 +53,7 @@ class Work:
         self.faults = Faults(catalogue.places, catalogue.faults, catalogue.unknown, catalogue.unlisted)
         self.paths: dict[str, dict[str, Path]] = {kind: {} for kind in SINGULAR}
         self.objects: dict[str, dict[str, Any]] = {kind: {} for kind in SINGULAR}
+        self.notes: list[Note] = []
         self.unread: list[Path] = [UNREAD] if UNREAD in catalogue.unknown else []
         #: Where objects have no id that can be read: whatever is named and not found may be one of them.
         self.unnamed: dict[str, list[Path]] = {kind: list(self.unread) for kind in SINGULAR}

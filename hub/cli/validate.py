@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from core.authoring import CatalogueError, Fault
+from core.authoring import CatalogueError, Fault, Note
 from core.authoring.types import ARTIFACT_PATTERN
 from core.compiler import GeneralPart
 from core.decide import Engine
@@ -53,11 +53,22 @@ def validate(arguments: argparse.Namespace, output: Output) -> int:
         "content_hash": compiled.content_hash,
         "content_bytes": len(compiled.content),
         "generals": [part._asdict() for part in compiled.generals],
+        "unapproved_blocks": [note._asdict() for note in compiled.notes],
     }
     size = f"{len(compiled.content)} bytes compiled"
-    lines = [f"{arguments.folder}: no faults in {len(files)} files, {size}"]
+    lines = [note_line(arguments.folder, note) for note in compiled.notes]
+    lines.append(f"{arguments.folder}: no faults in {len(files)} files, {size}")
     output.show(document, [*lines, *general_lines(arguments.folder, compiled.generals)])
     return DONE
+
+
+def note_line(folder: Path, note: Note) -> str:
+    """A block that waits for approval, with what an approver writes down to give it."""
+    approval = f"{{block: {note.block}, hash: {note.hash}, by: YOU}}"
+    return (
+        f"{folder / note.file}:{note.line}: note: {note.block} is not approved, so no slot takes it by its "
+        f"tags; to approve it: governance.approved_blocks: [{approval}]"
+    )
 
 
 def read_files(folder: Path) -> dict[str, str]:

@@ -147,11 +147,14 @@ def _placement_lines(placement: dict[str, Any]) -> Iterator[str]:
         how = ", as shown before" if experiment.get("sticky") else ""
         yield f"    experiment {experiment['id']}: variant {experiment['variant']}{how}"
     if placement["ai"]:
-        yield "    a model had a part in it"
+        yield "    a model or a draw had a part in it"
     if placement.get("bandit"):
         yield f"    {_bandit(placement['bandit'])}"
     if placement.get("diversity"):
         yield f"    {_diversity(placement['diversity'])}"
+    for filled in placement.get("filled", []):
+        how = ", drawn among several" if filled["drawn"] else ""
+        yield f"    slot {filled['slot']} filled by tags: block {filled['block']}{how}"
     for refused in placement["refused"]:
         cause = f" by {refused['cause']}" if refused["cause"] is not None else ""
         yield f"    refused {refused['offer']}: {refused['reason']}{cause} (at {STEPS[refused['step']]})"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from core.authoring import Catalogue, CatalogueError, Faults
+from core.authoring import Catalogue, CatalogueError, Faults, Note
 from core.bundle import content_hash
 from core.compiler import GeneralPart, compile_catalogue
 from hub.decisioning.authoring import read_catalogue
@@ -20,13 +20,14 @@ Layout = list[tuple[str, str, int]]
 
 
 class Compiled(msgspec.Struct, frozen=True):
-    """A catalogue without faults."""
+    """A catalogue without faults; `notes`: what is not wrong, but to be known."""
 
     catalogue: Catalogue
     content: bytes
     content_hash: str
     layout: Layout
     generals: list[GeneralPart] = []
+    notes: tuple[Note, ...] = ()
 
 
 def compile_files(files: Mapping[str, str], layout: Layout, checks: Sequence[Check]) -> Compiled:
@@ -37,10 +38,11 @@ def compile_files(files: Mapping[str, str], layout: Layout, checks: Sequence[Che
         for check in checks:
             check(catalogue, faults)
     generals: list[GeneralPart] = []
+    notes: list[Note] = []
     try:
-        content, layout = compile_catalogue(catalogue, layout, generals)
+        content, layout = compile_catalogue(catalogue, layout, generals, notes)
     except CatalogueError as error:
         raise CatalogueError(error.faults + faults.found, error.count + faults.count) from None
     if faults.count:
         faults.raise_all()
-    return Compiled(catalogue, content, content_hash(content), layout, generals)
+    return Compiled(catalogue, content, content_hash(content), layout, generals, tuple(notes))

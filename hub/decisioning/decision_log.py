@@ -97,6 +97,7 @@ def _named_placement(values: list[Any]) -> dict[str, Any]:
         row["bandit"] = dict(zip(names, row["bandit"], strict=True))
     if row["diversity"] is not None:
         row["diversity"] = dict(zip(("relevance", "similarity", "rank"), row["diversity"], strict=True))
+    row["filled"] = [dict(zip(("slot", "block", "drawn"), one, strict=True)) for one in row["filled"] or []]
     names = ("offer", "reason", "cause", "step")
     row["refused"] = [dict(zip(names, refused, strict=True)) for refused in row["refused"]]
     return row

@@ -144,6 +144,7 @@ class Publisher:
             if self._catalogue is not None:
                 changes = roles.changes_between(self._catalogue, compiled.catalogue)
                 roles.require_may_change(person, changes)
+                roles.require_own_approvals(person, self._catalogue.governance, compiled.catalogue.governance)
             await self._store.write(lambda connection: self._submit(connection, files, compiled, person.id))
             if roles.is_central(person):
                 await self._put_approval(compiled.content_hash, person.id)

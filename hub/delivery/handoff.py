@@ -15,6 +15,7 @@ from core.answers import Decision
 from core.bundle import Template
 from core.errors import RecordError
 from core.fold import State
+from core.hashing import bucket
 from core.request import Request
 from hub.decisioning.asking import Asked, Question
 from hub.delivery import journeys as steps
@@ -35,6 +36,7 @@ from hub.store.signals import Signal
 
 #: Reasons of messages that no decision gives (core/reasons.py has the others).
 SUPPRESSED: Final = "suppressed"
+HOLDOUT: Final = "holdout"
 NO_CONSENT: Final = "no_consent"
 NO_CONTENT: Final = "no_content"
 NO_PROFILE: Final = "no_profile"
@@ -168,6 +170,8 @@ class HandOff:
             return looked
         facts = facts_of(loaded.document, person.profile.record, moment.now_ms)
         fault = _undeliverable(loaded, moment, message, facts)
+        if fault is None and _is_held_out(loaded, message, person):
+            fault = _ended(message, REFUSED, HOLDOUT, moment.now_ms)
         if fault is not None:
             looked.message = fault
             return looked
@@ -393,6 +397,20 @@ def _undeliverable(
         return None
     freed = _freed(message, now_ms)
     return freed._replace(state=QUEUED, not_before_ms=until_ms, reason=QUIET_HOURS)
+
+
+def _is_held_out(loaded: Loaded, message: Message, person: Person) -> bool:
+    """Whether a holdout keeps the person out of the journey that sends this. Holdouts of placements are the
+    decision's own.
+    """
+    if message.instance_id is None:
+        return False
+    journeys = loaded.document.outbound.journeys
+    return any(
+        any(journeys[number].id == message.origin for number in holdout.journeys)
+        and bucket(holdout.salt, person.profile.unit_key) < holdout.share
+        for holdout in loaded.document.holdouts
+    )
 
 
 def _consents(loaded: Loaded, message: Message, record: bytes, now_ms: int) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from core.authoring import Catalogue
-from core.authoring.types import LIST_KINDS, SINGLE_KINDS, Governance, Person
+from core.authoring.types import LIST_KINDS, SINGLE_KINDS, BlockApproval, Governance, Person
 from hub.errors import ForbiddenError
 
 APPROVER: Final = "approver"
@@ -64,6 +64,22 @@ def require_may_change(person: Person, changes: list[Change]) -> None:
             got=f"changes to {listed}{more}",
             path="$.files",
         )
+
+
+def require_own_approvals(person: Person, old: Governance | None, new: Governance | None) -> None:
+    """Refuse a person who adds approvals of blocks in somebody else's name."""
+    before = set() if old is None else {_approval(one) for one in old.approved_blocks}
+    for one in new.approved_blocks if new is not None else []:
+        if one.by != person.id and _approval(one) not in before:
+            raise ForbiddenError(
+                expected=f"new approvals of blocks by {person.id}",
+                got=f"one of {one.block} by {one.by}",
+                path="$.governance.approved_blocks",
+            )
+
+
+def _approval(one: BlockApproval) -> tuple[str, str, str]:
+    return one.block, one.hash, one.by
 
 
 def changes_between(old: Catalogue, new: Catalogue) -> list[Change]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from core import bundle as b
+from core.approvals import block_hash
 from core.hashing import xxh64
 from core.reasons import INDEX
 
@@ -41,6 +42,8 @@ class Sketch:
     models: list[b.Model] = field(default_factory=list)
     folds: list[b.FoldRule] = field(default_factory=list)
     stale_after_ms: int = 30 * DAY
+    fills: list[b.Fill] = field(default_factory=list)
+    approved_blocks: list[str] = field(default_factory=list)
     outbound: b.Outbound = field(default_factory=b.Outbound)
 
     def attribute(
@@ -75,6 +78,14 @@ class Sketch:
     def block(self, name: str, value: Any = None, kind: int = b.SLOT_TEXT, **rest: Any) -> int:
         self.blocks.append(b.Block(name, kind, value, **rest))
         return len(self.blocks) - 1
+
+    def fill(self, blocks: Sequence[int], *, sampled: bool = False, salt: str = "salt") -> int:
+        """The entry of a fill with these blocks, which count as approved."""
+        for block in (self.blocks[index] for index in blocks):
+            attribute = self.attributes[block.attribute].name if block.attribute >= 0 else None
+            self.approved_blocks.append(block_hash(block, attribute, {}))
+        self.fills.append(b.Fill(list(blocks), sampled, salt))
+        return -1 - len(self.fills)
 
     def placement(self, name: str = "home.hero", **rest: Any) -> int:
         """A placement for personalization with one text slot `headline` and a fallback."""
@@ -181,6 +192,8 @@ class Sketch:
             stale_after_ms=self.stale_after_ms,
             sources={},
             outbound=self.outbound,
+            fills=self.fills,
+            approved_blocks=self.approved_blocks,
         )
 
     def content(self) -> bytes:

@@ -17,7 +17,7 @@ from core import bundle as b
 from core.assignment import Experiments
 from core.decide import Engine, Request
 from core.hashing import bucket
-from tests.core.sketch import NOW, Sketch, int_slot, record
+from tests.core.sketch import NOW, Sketch, assignments_slot, int_slot, record
 
 MILLION: Final = 1_000_000
 #: Degrees of freedom -> critical value at alpha = 0.001.
@@ -218,3 +218,56 @@ def test_holdout_and_variant_follow_the_unit_key_and_nothing_else_of_a_record() 
         assert shown == [variant, variant]
         seen[answers[0].reasons] += 1
     assert set(seen) == {("holdout",), ("ok",)}
+
+
+def shown(one: b.Experiment, keys: Sequence[bytes], found: Sequence[int | None]) -> list[bytes]:
+    """A record of each unit that was shown what it was assigned; empty for who was assigned nothing."""
+    return [
+        record({6: assignments_slot([(one.id, 0, key, f"v{variant}", NOW)])} if variant is not None else {})
+        for key, variant in zip(keys, found, strict=True)
+    ]
+
+
+def test_sticky_experiments_move_nobody_who_was_shown_something_and_split_the_rest_by_the_new_weights() -> (
+    None
+):
+    """Weights, traffic up and traffic down, again and again: who is in stays, and newcomers are unbiased."""
+    keys = KEYS["random"][:20_000]
+    held: dict[bytes, int] = {}
+    records = [record()] * len(keys)
+    steps = (((50, 50), 100_000), ((90, 10), 300_000), ((10, 90), 200_000), ((1, 3), 900_000), ((3, 1), 0))
+    for weights, traffic in steps:
+        one = experiment("sticky", weights, traffic=traffic, sticky=True)
+        table = experiments(one)
+        found = [table.variant(0, key, stored) for key, stored in zip(keys, records, strict=True)]
+        now = {key: variant for key, variant in zip(keys, found, strict=True) if variant is not None}
+        assert held.items() <= now.items()
+        new = [key for key in now if key not in held]
+        reached = max(share for _, share in steps[: steps.index((weights, traffic)) + 1])
+        due = len(keys) * reached / MILLION
+        assert (len(now) - due) ** 2 <= CHI_SQUARE[1] * due * (1 - reached / MILLION)
+        if new:
+            split = Counter(now[key] for key in new)
+            expected = [len(new) * weight / sum(weights) for weight in weights]
+            assert chi_square((split[0], split[1]), expected) < CHI_SQUARE[1]
+        else:
+            assert traffic < reached, "only a lowered share lets nobody in"
+        held, records = now, shown(one, keys, found)
+    plain = experiments(experiment("sticky", (3, 1), traffic=0))
+    assert {plain.variant(0, key) for key in keys} == {None}, "without sticky everybody would have left"
+
+
+def test_a_holdout_of_experiments_takes_its_share_of_each_and_chooses_no_variant() -> None:
+    keys = KEYS["random"]
+    programme = b.Holdout("programme", "programme-2026", 100_000, [], [0, 1])
+    table = experiments(experiment("a"), experiment("b"), experiment("c"), holdouts=[programme])
+    found = [table.variants(key) for key in keys]
+    out = [at for at, variants in enumerate(found) if variants[0] is None]
+    assert out == [at for at, variants in enumerate(found) if variants[1] is None]
+    assert out == [at for at, key in enumerate(keys) if table.is_held_out(0, key)]
+    assert chi_square((len(out), UNITS - len(out)), (0.1 * UNITS, 0.9 * UNITS)) < CHI_SQUARE[1]
+    assert all(variants[2] is not None for variants in found)
+    for at in range(3):
+        split = Counter(variants[at] for number, variants in enumerate(found) if variants[1] is not None)
+        inside = UNITS - len(out)
+        assert chi_square((split[0], split[1]), [inside / 2] * 2) < CHI_SQUARE[1]

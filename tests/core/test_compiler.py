@@ -584,3 +584,28 @@ def test_the_conditions_of_journeys_are_rules_that_no_decision_evaluates() -> No
     assert names(with_journeys, rule(with_journeys, "journey:cart:who:0").attributes) == ["profile.age"], (
         "an attribute that edges do not have"
     )
+
+
+def test_sticky_experiments_and_holdouts_of_programmes_reach_the_bundle() -> None:
+    shown = "  - {id: also, owner: ben, placements: [home.hero], variants: [{id: a, weight: 1}], %s}\n"
+    files = {**small(), "more.yaml": "experiments:\n" + shown % "sticky: true, sticky_version: 7" + HOLDOUTS}
+    document = compiled(files)
+    also, headline = (by_id(document.experiments)[name] for name in ("also", "hero-headline"))
+    assert (also.sticky, also.sticky_version) == (True, 7)
+    assert (headline.sticky, headline.sticky_version) == (False, 0)
+    programme, whole = (by_id(document.holdouts)[name] for name in ("programme", "global"))
+    assert [document.experiments[index].id for index in programme.experiments] == ["also", "hero-headline"]
+    assert [document.outbound.journeys[index].id for index in programme.journeys] == ["greeting"]
+    assert programme.placements == []
+    assert (programme.is_global, whole.is_global) == (False, True)
+
+
+HOLDOUTS = """
+holdouts:
+  - {id: programme, owner: ben, share: 0.1, experiments: [hero-headline, also], journeys: [greeting]}
+journeys:
+  - id: greeting
+    owner: ben
+    trigger: {event: Product Viewed}
+    steps: [{id: done, end: true}]
+"""

@@ -115,9 +115,14 @@ def rich() -> Sketch:
             brand_safety=[guards[2]],
         )
     sketch.treatment(0, 1)
+    others = [sketch.block("snow", "Snow"), sketch.block("hail", None, attribute=city)]
+    drawn = sketch.fill(others, sampled=True)
     sketch.experiment(
         "test",
-        [b.Variant("a", 500_000, None, {}), b.Variant("b", 1_000_000, [0, 1], {"headline": tagged})],
+        [
+            b.Variant("a", 500_000, None, {"headline": drawn}),
+            b.Variant("b", 1_000_000, [0, 1], {"headline": tagged}),
+        ],
         layer="layer",
         eligibility=rules[0],
         placements=[0, 1],
@@ -380,6 +385,11 @@ def program(*steps: tuple[int, Any]) -> Change:
         (change("offers", 0, eligibility=9), "$.offers[0].eligibility"),
         (change("offers", 0, model=4), "$.offers[0].model"),
         (change("offers", 0, exclusive_group=4), "$.offers[0].exclusive_group"),
+        (change("treatments", 0, blocks=[-3]), "$.treatments[0].blocks"),
+        (change("placements", 0, fallback=[-2]), "$.placements[0].fallback"),
+        (change("fills", 0, blocks=[99]), "$.fills[0].blocks"),
+        (change("fills", 0, blocks=[0, 0]), "$.fills[0].blocks"),
+        (change("fills", 0, blocks=[0]), "$.fills[0].blocks"),
         (change("offers", 0, vector=[0.6, 1.5]), "$.offers[0].vector"),
         (change("offers", 1, vector=[1.0]), "$.offers[1].vector"),
         (change("offers", 0, vector=[0.0, float("nan")]), "$.offers[0].vector"),
@@ -403,7 +413,13 @@ def program(*steps: tuple[int, Any]) -> Change:
             change("experiments", 0, variants=[b.Variant("a", 1_000_000, None, {"link": 0})]),
             "$.experiments[0].variants[0].blocks.link",
         ),
+        (change("experiments", 0, sticky_version=-1), "$.experiments[0].sticky_version"),
+        (change("experiments", 0, sticky_version=1_000_001), "$.experiments[0].sticky_version"),
         (change("holdouts", 0, share=-1), "$.holdouts[0].share"),
+        (change("holdouts", 0, placements=[3]), "$.holdouts[0].placements"),
+        (change("holdouts", 0, experiments=[9]), "$.holdouts[0].experiments"),
+        (change("holdouts", 0, experiments=[-1]), "$.holdouts[0].experiments"),
+        (change("holdouts", 0, journeys=[9]), "$.holdouts[0].journeys"),
         (change("models", 0, intercept=float("inf")), "$.models[0].intercept"),
         (change("models", 0, features=[b.Feature(2, 1.0, 0.0, None)]), "$.models[0].features[0].attribute"),
         (change("models", 0, features=[b.Feature(0, 1.0, 0.0, "x")]), "$.models[0].features[0].attribute"),

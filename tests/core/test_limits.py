@@ -19,7 +19,7 @@ from core.authoring.types import (
     TEXT_LENGTH_MAX,
 )
 from core.authoring.windows import GRANULES_MAX
-from core.bundle import GENERAL_DEPTH_MAX, PROGRAM_STACK_MAX
+from core.bundle import GENERAL_DEPTH_MAX, PROGRAM_STACK_MAX, STICKY_VERSION_MAX
 from core.cel import ast
 from core.cel.general.regex import PATTERN_LENGTH_MAX, matches
 from core.cel.lowering import LIFTED_MAX
@@ -136,6 +136,12 @@ CASES: dict[str, tuple[int, Callable[[int], str], str, str]] = {
         "segments[0].when",
         f"nested at most {ast.NESTING_MAX} deep",
     ),
+    "characters of a pattern": (
+        PATTERN_LENGTH_MAX,
+        lambda count: segment(f'profile.name.matches("{"a" * count}")'),
+        "segments[0].when",
+        f"a pattern of at most {PATTERN_LENGTH_MAX} characters",
+    ),
     "nesting with the segments": (
         GENERAL_DEPTH_MAX,
         deep_segments,
@@ -175,6 +181,12 @@ CASES: dict[str, tuple[int, Callable[[int], str], str, str]] = {
         experiments,
         f"experiments[{EXPERIMENTS_PER_PLACEMENT_MAX}].placements[0]",
         f"at most {EXPERIMENTS_PER_PLACEMENT_MAX} experiments on home",
+    ),
+    "sticky_version": (
+        STICKY_VERSION_MAX,
+        lambda version: experiments(1).replace("placements", f"sticky_version: {version}, placements"),
+        "experiments[0].sticky_version",
+        f"a whole number from 0 to {STICKY_VERSION_MAX:g}",
     ),
     "steps of a journey": (
         STEPS_MAX,

@@ -1,4 +1,4 @@
-"""Sticky assignments: what a record keeps of exposures, in whatever order they come, and what it does to assignments."""
+"""Sticky assignments: what a record keeps of exposures, in any order, and what that does to assignments."""
 
 import random
 import struct

@@ -1,4 +1,4 @@
-"""Sticky assignments at an edge: what was shown stays, whatever bundle comes next, and nobody chooses her own."""
+"""Sticky assignments at an edge: what was shown stays, whatever bundle comes next; nobody chooses her own."""
 
 import itertools
 from collections.abc import Iterator

@@ -57,6 +57,7 @@ class Catalogue:
             self.attributes[scope, attribute["id"]] = _attribute(attribute)
         self.segments = {segment["id"]: parse(segment["when"]) for segment in authored.get("segments", [])}
         self.blocks = _by_id(authored, "blocks")
+        self.governance: Mapping[str, Any] = authored.get("governance", {})
         self.placements = _by_id(authored, "placements")
         self.offers = _by_id(authored, "offers")
         self.models = _by_id(authored, "models")

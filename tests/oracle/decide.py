@@ -63,6 +63,7 @@ class Answer:
     bandit: tuple[str, float, bool, int] | None = None
     diversity: tuple[float, float, float] | None = None
     ranks: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+    filled: list[tuple[str, str, bool]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         assert self.reason in REASONS
@@ -229,10 +230,14 @@ class _Decider:
     # Step 2.
     def _holdout(self, placement: Mapping[str, Any]) -> Answer | None:
         for holdout in self.catalogue.holdouts.values():
-            held_out = bucket(holdout.get("salt") or holdout["id"], self.unit_key) < share(holdout["share"])
-            if held_out and placement["id"] in (holdout.get("placements") or [placement["id"]]):
+            held_out = self.is_held_out(holdout)
+            everywhere = not any(holdout.get(kind) for kind in ("placements", "experiments", "journeys"))
+            if held_out and (everywhere or placement["id"] in holdout.get("placements", [])):
                 return Answer("holdout", holdout["id"])
         return None
+
+    def is_held_out(self, holdout: Mapping[str, Any]) -> bool:
+        return bucket(holdout.get("salt") or holdout["id"], self.unit_key) < share(holdout["share"])
 
     def _staleness(self, placement: Mapping[str, Any]) -> Answer | None:
         limit = placement.get("max_age")
@@ -289,16 +294,19 @@ class _Placement:
         candidates = self._passing(candidates, lambda candidate: _refusal_by_variant(candidate, assigned))
         experiments = [_reported(experiment, variant) for experiment, variant in assigned]
         # A later experiment's block wins over an earlier one's, and both over the treatment's own.
-        overrides = [variant.get("blocks") or {} for _, variant in reversed(assigned)]
+        overrides = [
+            content.Choice(f"{experiment['id']}/{variant['id']}", variant.get("blocks") or {})
+            for experiment, variant in reversed(assigned)
+        ]
 
         ai = any(candidate.offer.get("model") for candidate in candidates)
         self._compare(candidates)
         played = self._play(candidates, overrides)
         ranked = played.ranked if played else self._ranked(candidates)
         for candidate in ranked:
-            blocks = self._content_unless_refused(candidate, overrides)
-            if blocks is not None:
-                answer = self._chosen(candidate, blocks, ai, experiments)
+            shown = self._content_unless_refused(candidate, overrides)
+            if shown is not None:
+                answer = self._chosen(candidate, shown, ai, experiments)
                 answer.bandit = played.told(candidate) if played else None
                 answer.ranks = self.told_diversity
                 answer.diversity = self.told_diversity.get(candidate.offer["id"])
@@ -329,7 +337,7 @@ class _Placement:
         ranks = {name: told[2] for name, told in self.told_diversity.items()}
         return sorted(candidates, key=lambda c: (-ranks[c.offer["id"]], -scores[c.offer["id"]], *c.rank))
 
-    def _play(self, candidates: list[Candidate], overrides: list[Mapping[str, str]]) -> "_Played | None":
+    def _play(self, candidates: list[Candidate], overrides: list[content.Choice]) -> "_Played | None":
         """Where a bandit has arms at this placement: what it takes first, and how likely each was (0008)."""
         model = self._bandit()
         if model is None or not candidates:
@@ -450,6 +458,11 @@ class _Placement:
                 condition(experiment, "eligibility")
             ):
                 continue
+            holdouts = self.catalogue.holdouts.values()
+            if any(
+                experiment["id"] in h.get("experiments", []) and self.decider.is_held_out(h) for h in holdouts
+            ):
+                continue
             salt = experiment.get("salt") or experiment["id"]
             if experiment.get("layer"):
                 layer = self.catalogue.layers[experiment["layer"]]
@@ -463,7 +476,7 @@ class _Placement:
                 yield experiment, _variant(experiment["variants"], bucket(salt, key))
 
     def _stored_variant(self, experiment: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """What the unit key's own source was shown first, else what any was; if there still is such a variant."""
+        """What the unit key's own source was shown first, else what any was; None if that variant is gone."""
         if not experiment.get("sticky"):
             return None
         name, own = fold.assignment_name(experiment), int.from_bytes(self.decider.unit_key[:8], "little")
@@ -475,25 +488,38 @@ class _Placement:
 
     # Step 6.
     def _content_unless_refused(
-        self, candidate: Candidate, overrides: list[Mapping[str, str]]
-    ) -> dict[str, dict[str, Any]] | None:
+        self, candidate: Candidate, overrides: list[content.Choice]
+    ) -> content.Content | None:
         if self._is_taken(candidate.offer):
             self._refuse(candidate, "6a", "suppressed", "exclusivity")
             return None
         try:
-            choices = [*overrides, candidate.treatment.get("blocks", {})]
-            blocks = content.resolve(self.catalogue, self.placement["slots"], choices, self.view)
+            own = content.Choice(candidate.treatment["id"], candidate.treatment.get("blocks", {}))
+            found = content.resolve(
+                self.catalogue,
+                self.placement["slots"],
+                [*overrides, own],
+                self.view,
+                lambda block: self._tag_refusal([block]) is not None,
+                self.decider.unit_key,
+            )
         except NoContentError as refusal:
             self._refuse(candidate, "6b", "no_content", refusal.cause)
             return None
-        used = [self.catalogue.blocks[filled["block"]] for filled in blocks.values()]
+        refused = self._tag_refusal([self.catalogue.blocks[one["block"]] for one in found.slots.values()])
+        if refused is not None:
+            self._refuse(candidate, "6c", *refused)
+            return None
+        return found
+
+    def _tag_refusal(self, used: list[Mapping[str, Any]]) -> tuple[str, str] | None:
+        """Reason and id of the first rule that the tags of the blocks offend."""
         tags = {tag for block in used for tag in block.get("tags", [])}
         for kind, reason in (("exclusion", "suppressed"), ("brand_safety", "brand_safety")):
             for rule in self.catalogue.rules.values():
                 if rule["kind"] == kind and tags & _block_tags(rule) and self._blocks(condition(rule)):
-                    self._refuse(candidate, "6c", reason, rule["id"])
-                    return None
-        return blocks
+                    return reason, rule["id"]
+        return None
 
     def _is_taken(self, offer: Mapping[str, Any]) -> bool:
         repeated = any(offer["id"] == chosen["id"] for chosen in self.decider.chosen_offers)
@@ -503,7 +529,7 @@ class _Placement:
 
     # Steps 7 and 8.
     def _chosen(
-        self, candidate: Candidate, blocks: dict[str, Any], ai: bool, experiments: list[dict[str, Any]]
+        self, candidate: Candidate, shown: content.Content, ai: bool, experiments: list[dict[str, Any]]
     ) -> Answer:
         self.decider.chosen_offers.append(candidate.offer)
         if candidate.offer.get("exclusive_group"):
@@ -512,10 +538,11 @@ class _Placement:
             "ok",
             offer=candidate.offer["id"],
             treatment=candidate.treatment["id"],
-            blocks=blocks,
-            ai=ai,
+            blocks=shown.slots,
+            ai=ai or any(drawn for _, _, drawn in shown.filled),
             experiments=experiments,
             refused=self.refused,
+            filled=shown.filled,
         )
 
     def _fallback(self, experiments: list[dict[str, Any]]) -> Answer:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
+from tests.oracle.approvals import block_hash
 from tests.properties.chance import Chance, Draw
 from tests.properties.histories import NOW_MS, consent
 from tests.vectors.load import Json, Vector, VectorProfile, with_owners
@@ -22,6 +23,9 @@ POSTERIORS: Final[list[Json]] = [
     {"mean": -1.0, "deviation": 2.0},
     {"mean": 1e300, "deviation": 1e299},
 ]
+PEOPLE: Final = ["ada", "bea"]
+#: How many of the blocks are approved.
+APPROVED: Final = 3
 TEXTS: Final = ["welcome", "winter", "wine", "named", "summer"]
 STRENGTHS: Final = [0.5, 0.1, 0.9, 1.0, 0.3333333333333333, 0.0]
 
@@ -31,19 +35,21 @@ def pages(draw: Draw) -> Vector:
     """A question about all placements of a random page."""
     chance = Chance(draw)
     names = [f"place-{number}" for number in range(chance.whole(2, 4))]
-    offers = [_offer(chance, f"offer-{number}", names) for number in range(chance.whole(2, 7))]
+    blocks = _blocks(chance)
+    offers = [_offer(chance, f"offer-{number}", names, blocks) for number in range(chance.whole(2, 7))]
     catalogue = {
+        "governance": _governance(chance, blocks),
         "attributes": [
             {"id": name, "type": kind, "edge": True, "source": {"trait": name}}
             for name, kind in (("vip", "bool"), ("age", "int"), ("low", "int"))
         ],
         "placements": [_placement(chance, name, offers) for name in names],
-        "blocks": _blocks(chance),
+        "blocks": blocks,
         "offers": offers,
         "models": [*(_model(chance, f"model-{number}") for number in range(3)), _bandit(chance, offers)],
-        "rules": [_rule(chance, f"rule-{number}", offers) for number in range(chance.whole(0, 3))],
+        "rules": [_rule(chance, f"rule-{number}", offers) for number in range(chance.whole(0, 4))],
         "caps": [_cap(chance, f"cap-{number}", offers) for number in range(chance.whole(0, 1))],
-        "experiments": [_experiment(chance, names, offers)] if chance.flag() else [],
+        "experiments": [_experiment(chance, names, offers, blocks)] if chance.flag() else [],
     }
     return _question(chance, catalogue, names)
 
@@ -63,7 +69,7 @@ def _placement(chance: Chance, name: str, offers: list[Json]) -> Json:
     return found
 
 
-def _offer(chance: Chance, name: str, placements: list[str]) -> Json:
+def _offer(chance: Chance, name: str, placements: list[str], blocks: list[Json]) -> Json:
     return {
         "id": name,
         "tags": chance.some(TAGS, most=3),
@@ -75,14 +81,22 @@ def _offer(chance: Chance, name: str, placements: list[str]) -> Json:
         "weights": [{"when": "profile.vip", "factor": 3.0}] if chance.once_in(4) else [],
         "eligibility": chance.pick(CONDITIONS) if chance.once_in(6) else None,
         "treatments": [
-            {"id": f"{name}-{placement}", "placement": placement, "blocks": filled(chance)}
+            {"id": f"{name}-{placement}", "placement": placement, "blocks": filled(chance, blocks)}
             for placement in placements
         ],
     }
 
 
-def filled(chance: Chance) -> Json:
-    return {slot: chance.pick(TEXTS) for slot in ("text", "more")}
+def filled(chance: Chance, blocks: list[Json]) -> Json:
+    return {slot: block_or_fill(chance, blocks) for slot in ("text", "more")}
+
+
+def block_or_fill(chance: Chance, blocks: list[Json]) -> str | Json:
+    """A block, or the tags of one that is approved (the first ones are)."""
+    if chance.flag():
+        return chance.pick(TEXTS)
+    tags = chance.pick(blocks[:APPROVED])["tags"]
+    return {"tags": chance.some(tags, least=1), "choose": chance.pick(["closest", "sampled"])}
 
 
 def _vector(chance: Chance) -> list[float]:
@@ -93,7 +107,9 @@ def _vector(chance: Chance) -> list[float]:
 
 
 def _blocks(chance: Chance) -> list[Json]:
-    found = [{"id": name, "type": "text", "value": name, "tags": chance.some(TAGS)} for name in TEXTS]
+    found: list[Json] = [
+        {"id": name, "type": "text", "value": name, "tags": chance.some(TAGS, least=1)} for name in TEXTS
+    ]
     found[TEXTS.index("named")] |= {"attribute": "profile.age", "value": None}
     return found
 
@@ -127,7 +143,7 @@ def _rule(chance: Chance, name: str, offers: list[Json]) -> Json:
         {"placements": ["place-0"]},
     ]
     if kind != "suppression":
-        scopes += [{"block_tags": [chance.pick(TAGS)]}] * 2
+        scopes += [{"block_tags": [chance.pick(TAGS)]}] * 5
     return {"id": name, "kind": kind, "when": chance.pick(CONDITIONS), "applies_to": chance.pick(scopes)}
 
 
@@ -136,14 +152,30 @@ def _cap(chance: Chance, name: str, offers: list[Json]) -> Json:
     return {"id": name, "max": 0, "window": "1h", "applies_to": scope, "when": chance.pick(CONDITIONS)}
 
 
-def _experiment(chance: Chance, placements: list[str], offers: list[Json]) -> Json:
+def _governance(chance: Chance, blocks: list[Json]) -> Json:
+    """The first blocks are approved; of the others some were approved with other words, or by too few."""
+    approvals = chance.whole(1, 2)
+    given = [
+        {"block": block["id"], "hash": block_hash(block), "by": person}
+        for number, block in enumerate(blocks)
+        for person in PEOPLE[: approvals if number < APPROVED else chance.whole(0, 2)]
+    ]
+    for block in blocks[APPROVED:]:
+        if chance.once_in(3):
+            block["suffix"] = "!" if "attribute" in block else ""
+            block["value"] = None if "attribute" in block else "edited since"
+    people = [{"id": person, "roles": ["owner", "approver"]} for person in PEOPLE]
+    return {"approvals": approvals, "people": people, "approved_blocks": given}
+
+
+def _experiment(chance: Chance, placements: list[str], offers: list[Json], blocks: list[Json]) -> Json:
     variants: list[Json] = []
     for number in range(2):
         variants.append({"id": f"v{number}", "weight": 1})
         if chance.flag():
             variants[-1]["offers"] = [offer["id"] for offer in chance.some(offers, least=1)]
         if chance.flag():
-            variants[-1]["blocks"] = {"text": chance.pick(TEXTS)}
+            variants[-1]["blocks"] = {"text": block_or_fill(chance, blocks)}
     return {"id": "experiment", "placements": chance.some(placements, least=1), "variants": variants}
 
 

@@ -129,6 +129,7 @@ def logged(decision: CoreDecision) -> dict[str, Any]:
             sorted(answer["refused"]),
             answer["bandit"],
             answer["diversity"],
+            answer["filled"],
         )
         for answer in answers
     }
@@ -141,6 +142,7 @@ def refusals_and_causes(expected: Decision) -> dict[str, Any]:
             sorted((one.offer, one.reason, one.cause, one.step) for one in answer.refused),
             answer.bandit,
             answer.diversity,
+            answer.filled,
         )
         for placement, answer in expected.answers.items()
     }

@@ -58,6 +58,7 @@ def catalogue(chance: Chance) -> Json:
     if offered:  # an attribute that no offer has is a fault
         offered[0]["attributes"] |= {"kind": "gold"}
     names = [one["id"] for one in offered]
+    tested = experiments(chance, placed, shown, names)
     if not any(one["vector"] for one in offered):
         for at in placed:
             at.get("diversity", {})["by"] = "tags"
@@ -84,8 +85,11 @@ def catalogue(chance: Chance) -> Json:
             "rules": [rule(chance, f"rule-{i}", names) for i in range(chance.whole(0, 3))],
             "caps": [cap(chance, f"cap-{i}", names) for i in range(chance.whole(0, 3))],
             "layers": [{"id": "layer", "salt": chance.pick([None, "other"])}],
-            "experiments": experiments(chance, placed, shown, names),
-            "holdouts": [holdout(chance, f"holdout-{i}") for i in range(chance.whole(0, 2))],
+            "experiments": tested,
+            "holdouts": [
+                holdout(chance, f"holdout-{i}", [one["id"] for one in tested])
+                for i in range(chance.whole(0, 2))
+            ],
         }
     )
 
@@ -366,9 +370,12 @@ def variant(chance: Chance, name: str, at: Json, shown: list[Json], offers: list
     return found
 
 
-def holdout(chance: Chance, name: str) -> Json:
+def holdout(chance: Chance, name: str, experiments: list[str]) -> Json:
     share = chance.pick([0.0, 0.0, 0.0, 0.0, 0.1, 0.3, *SHARES])
-    return {"id": name, "share": share, "placements": chance.some(PLACEMENTS, most=2)}
+    found = {"id": name, "share": share, "placements": chance.some(PLACEMENTS, most=2)}
+    if experiments and chance.flag():
+        found |= {"share": chance.pick(SHARES), "experiments": chance.some(experiments, least=1)}
+    return found
 
 
 def history(chance: Chance) -> list[Json]:

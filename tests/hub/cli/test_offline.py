@@ -13,6 +13,7 @@ from core.user_token import load_user_token_key, verify_user_token
 from hub.cli.main import COMMANDS, make_parser
 from tests.hub.catalogues import SMALL, changed, small_files
 from tests.hub.cli.conftest import Command, runner
+from tests.oracle.approvals import block_hash
 
 
 @pytest.fixture
@@ -73,6 +74,22 @@ def test_validate_checks_what_the_core_cannot_know(offline: Command, tmp_path: P
     assert result.code == 1
     expected = "$.settings.time_zone: expected a time zone of the IANA database, got 'Europe/Atlantis'"
     assert expected in result.out + result.err
+
+
+def test_validate_tells_which_blocks_wait_for_approval(offline: Command, tmp_path: Path) -> None:
+    image = {"id": "hero-image", "type": "url", "value": "/img/hero.webp", "tags": ["imagery"]}
+    given = f"approved_blocks: [{{block: hero-image, hash: {block_hash(image)}, by: ben}}]"
+    files = changed("governance.yaml", "  people:\n", f"  {given}\n  people:\n")
+    files = changed("offers.yaml", "image: hero-shoes-image", "image: {tags: [imagery]}", files)
+    folder = write(tmp_path / "tagged", files)
+    result = offline("validate", str(folder))
+    assert result.code == 0
+    waiting = [line for line in result.out.splitlines() if ": note: " in line]
+    assert len(waiting) == 2
+    assert f"{folder}/blocks.yaml:" in waiting[0]
+    found = offline("validate", str(folder), "--json").json["unapproved_blocks"]
+    assert [one["block"] for one in found] == ["hero-shoes-image", "wine-image"]
+    assert f"{{block: wine-image, hash: {found[1]['hash']}, by: YOU}}" in waiting[1]
 
 
 def test_validate_prints_every_fault_with_file_and_line(offline: Command, tmp_path: Path) -> None:

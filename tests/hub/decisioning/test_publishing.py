@@ -20,6 +20,7 @@ from hub.store.engine import Store
 from tests.hub.asyncs import run_async
 from tests.hub.catalogues import central, changed, small_files, two_approvals
 from tests.hub.keys import SIGNING_KEY
+from tests.oracle.approvals import block_hash
 
 #: A change to what ada owns.
 CHANGED = changed("blocks.yaml", "value: Free returns}", "value: Returns are free}")
@@ -460,3 +461,22 @@ async def test_a_restored_hub_goes_on_above_what_edges_have_seen(store: Store) -
     assert (await restored.approve(waiting.content_hash, "lea")).revision == 8
     seen = 2**60
     assert (await restored.rollback(1, "ada")).revision == 9
+
+
+@run_async
+async def test_nobody_approves_a_block_in_anothers_name(store: Store) -> None:
+    office = Office(store)
+    await office.publisher.publish(central(), "ben")
+    image = {"id": "hero-image", "type": "url", "value": "/img/hero.webp", "tags": ["imagery"]}
+
+    def approved(*people: str) -> dict[str, str]:
+        given = [f"{{block: hero-image, hash: {block_hash(image)}, by: {person}}}" for person in people]
+        text = f"  approved_blocks: [{', '.join(given)}]\n  people:\n"
+        return changed("governance.yaml", "  people:\n", text, central())
+
+    with pytest.raises(ForbiddenError, match="new approvals of blocks by ben, got one of hero-image by lea"):
+        await office.publisher.publish(approved("ben", "lea"), "ben")
+    assert (await office.publisher.publish(approved("ben"), "ben")).revision == 2
+    # What was there before is no new approval, whoever submits.
+    again = changed("blocks.yaml", "value: Free returns}", "value: Returns are free}", approved("ben"))
+    assert (await office.publisher.publish(again, "ada")).approvals_missing == 1

@@ -26,6 +26,14 @@ def experimenting(*weights: int) -> dict[str, str]:
     return changed("journeys:\n", f"experiments:\n  - {one}\njourneys:\n")
 
 
+def without_journey(journey: str) -> dict[str, str]:
+    """The catalogue with everybody held out of one journey."""
+    return changed(
+        "journeys:\n",
+        f"holdouts:\n  - {{id: control, owner: ada, share: 1.0, journeys: [{journey}]}}\njourneys:\n",
+    )
+
+
 def held_out() -> dict[str, str]:
     """The catalogue with everybody in the holdout."""
     return changed("journeys:\n", "holdouts:\n  - {id: all, owner: ada, share: 1.0}\njourneys:\n")

@@ -12,7 +12,7 @@ from hub.store import outbox, suppressions
 from hub.store.engine import Store
 from hub.store.suppressions import UNSUBSCRIBE, Suppression
 from tests.hub.asyncs import run_async
-from tests.hub.delivery.catalogue import FILES, changed, experimenting, held_out, quiet
+from tests.hub.delivery.catalogue import FILES, changed, experimenting, held_out, quiet, without_journey
 from tests.hub.delivery.ground import DAY_MS, HOUR_MS, DeliveryGround, delivery_ground
 
 
@@ -165,6 +165,19 @@ async def test_a_person_in_the_holdout_gets_nothing(sqlite: Store) -> None:
         await queued(ground)
         await ground.publish(held_out())
         assert await stopped(ground) == ("refused", "holdout")
+
+
+@run_async
+async def test_a_holdout_of_a_journey_stops_its_messages_and_no_others(sqlite: Store) -> None:
+    """Both journeys use one placement: a holdout of the other one stops nothing."""
+    async with delivery_ground(sqlite) as ground:
+        await ground.publish(without_journey("cart"))
+        await queued(ground)
+        assert await stopped(ground) == ("refused", "holdout")
+        await ground.happens("Signed Up", "ada")
+        await ground.settle()
+        await ground.hand_over()
+        assert sorted(await ground.ends()) == [("refused", "holdout"), ("sent", "")]
 
 
 @run_async

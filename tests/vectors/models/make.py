@@ -71,7 +71,7 @@ def model(seed: int, name: str, options: dict[str, Any], types: list[str], trees
 
 
 def columns(draw: np.random.Generator, count: int) -> Array:
-    """Numbers of three decimals, as the float of 32 bits nearest to one is not the double; some are missing."""
+    """Numbers of three decimals, whose nearest floats of 32 bits are not the doubles; some are missing."""
     numbers = draw.normal(size=(count, 2)).round(3)
     categories = np.column_stack([draw.integers(CITIES, size=count), draw.integers(TIERS, size=count)])
     rows = np.column_stack([numbers, categories.astype(float)])
