@@ -120,7 +120,7 @@ cdef class Engine:
         self._enter()
         try:
             self._questions.require(request, now_ms, "$")
-            # Nothing is assigned, so the unit key need not even be one: what could not be decided must answer.
+            # Nothing is assigned, so the unit key need not even be one: what could not be decided answers.
             nobody = msgspec.structs.replace(request, unit_key=NO_UNIT_KEY)
             self._questions.take(&question, self._questions.asked, NULL, nobody, now_ms, at_edge, "$")
             question.is_fallback = True
