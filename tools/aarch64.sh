@@ -75,6 +75,9 @@ there() (
         qemu-aarch64 -L "$ROOT/root" "$ROOT/root/usr/bin/python$VERSION" "$@"
 )
 
+mkdir -p "$ROOT"
+exec 9>"$ROOT/lock"
+flock 9 # one run at a time
 fetch_python
 fetch_wheels
 # Headers count as part of each module: all are compiled again when one has changed.

@@ -7,6 +7,7 @@ is run on, on an x86-64 without AVX and on an aarch64, and compares the lines.
 """
 
 import hashlib
+import math
 import pickle
 import random
 import struct
@@ -104,8 +105,8 @@ def trees(scale: int) -> Iterator[bytes]:
             out = array("d", bytes(8 * len(rows)))
             if asked:
                 models.score_rows(0, memoryview(flat).cast("B").cast("d", [len(rows), len(asked)]), out, raw)
-            yield out.tobytes()
-            yield array("d", (models.score(0, array("d", row), raw) for row in rows)).tobytes()
+            yield _doubles(out)
+            yield _doubles(models.score(0, array("d", row), raw) for row in rows)
 
 
 def matching(scale: int) -> Iterator[bytes]:
@@ -146,6 +147,11 @@ def decisions(asked: Iterable[Vector]) -> Iterator[bytes]:
             yield from _asked(vector)
 
 
+def _doubles(values: Iterable[float]) -> bytes:
+    """The sign of a NaN is the machine's: an operation that makes one gives -NaN on x86-64, NaN on aarch64."""
+    return array("d", (math.nan if math.isnan(value) else value for value in values)).tobytes()
+
+
 def _asked(vector: Vector) -> Iterator[bytes]:
     built = build(vector)
     engine = Engine(built.bundle, REVISION)
@@ -155,7 +161,7 @@ def _asked(vector: Vector) -> Iterator[bytes]:
     yield built.record or b""
     yield decision.body
     yield msgspec.json.encode(decision.log_row())
-    yield array("d", scores).tobytes()
+    yield _doubles(scores)
 
 
 PARTS: Final[dict[str, Callable[[int], Iterator[bytes]]]] = {
