@@ -80,6 +80,7 @@ class Results:
 
     def __init__(self) -> None:
         self.started_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self.load_average = round(os.getloadavg()[0], 1)
         self.figures: dict[str, Figure] = {}
 
     def add(self, figure: Figure) -> Figure:
@@ -117,6 +118,7 @@ class Results:
             "started_at": self.started_at,
             "machine": f"{platform.machine()} {os.cpu_count()} cores {_processor()}",
             "python": platform.python_version(),
+            "load_average": self.load_average,
             "command": " ".join(sys.argv),
             "fdatasync_ms": round(fdatasync_ms(), 3),
         }

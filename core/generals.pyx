@@ -132,7 +132,7 @@ cdef class Generals:
                 self._needs[<size_t>i][<size_t>k] = attribute
         self._values = Values.__new__(Values)
         self._values._blank = [UNREAD] * attribute_count
-        self._run = Run(self._values, _SLOTS_MAX, no_zones, work_max=WORK_MAX, exact=True)
+        self._run = Run(self._values, _SLOTS_MAX, no_zones, work_max=WORK_MAX)
 
     def __reduce__(self):
         raise TypeError("Generals hold addresses and cannot be pickled")
