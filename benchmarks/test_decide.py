@@ -5,6 +5,7 @@ needs. The C is called part by part: the record read inside an open transaction,
 experiments, the same models for as many candidates. It knows no consent, caps, exclusivity, content or JSON.
 """
 
+import os
 import random
 import statistics
 from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +35,7 @@ from core.request import Request
 
 PERSONS, RECORDS, ROUNDS, ROUND_CALLS = 100_000, 500, 40, 100
 LARGE_RULES = 1_000
+BATCH, BATCH_ROUNDS = 2_000, 15
 Call = Callable[[Any], object]
 
 
@@ -183,3 +185,44 @@ def test_large_decision_beside_its_parts_in_c(
     }
     found = times_us(decide, people.keys, parts)
     hold(results.add(figure("core.decide_large", found, 1.0, 1.2, notes)))
+
+
+def test_a_batch_of_decisions_takes_both_cores(
+    benchmark: BenchmarkFixture, results: Results, tmp_path: Path, open_populations: list[Population]
+) -> None:
+    """Without log rows: what a mailing pays for before it composes."""
+    engine = Engine(small.compiled(small.small_files()), 1)
+    people = Population(tmp_path, engine)
+    open_populations.append(people)
+    draw, context = random.Random(9), {"device": "mobile"}
+    records = [people.txn.get(key) for key in draw.choices(people.keys, k=BATCH)]
+    requests = [Request(f"d-{at}", (small.PLACEMENT,), context, bytes(16)) for at in range(BATCH)]
+    alone = [engine.decide(record, (), one, NOW_MS) for record, one in zip(records, requests, strict=True)]
+    made = engine.decide_batch(records, requests, NOW_MS, threads=2)
+    assert [one.body for one in made] == [one.body for one in alone]
+    require_answers(made)
+
+    def singly() -> None:
+        for record, request in zip(records, requests, strict=True):
+            engine.decide(record, (), request, NOW_MS)
+
+    calls: list[Callable[[], object]] = [
+        singly,
+        lambda: engine.decide_batch(records, requests, NOW_MS),
+        lambda: engine.decide_batch(records, requests, NOW_MS, threads=2),
+    ]
+    benchmark.pedantic(calls[2], rounds=3)
+    times: list[list[float]] = [[] for _ in calls]
+    for _ in range(BATCH_ROUNDS):
+        for call, found in zip(calls, times, strict=True):
+            found += [one / BATCH for one in time_calls_us(lambda _, call=call: call(), [None], 1)]
+    one_by_one, one_thread, two_threads = times
+    speedup = statistics.median(one / two for one, two in zip(one_thread, two_threads, strict=True))
+    notes = {
+        "one_thread_us": round(statistics.median(one_thread), 2),
+        "speedup_of_two_threads": round(speedup, 2),
+    }
+    notes |= {"requests": BATCH, "cores": os.cpu_count()}
+    name = "the same decisions one by one"
+    values = two_threads, one_by_one, name, 0.6, 1.1
+    hold(results.add(Figure("core.decide_batch", "us", "lower", *values, notes)))

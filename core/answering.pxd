@@ -40,8 +40,8 @@ cdef class Answering:
     # Answer every placement of a question: the body up to the last placement is in `kernel.out`, the rest in
     # `kernel.answers`.
     cdef int answer(self, const Question* question) except -1
-    # The same in two steps that need no GIL. After an exception of `go_on` inside a placement, `fail` answers it
-    # with `error`, and `go_on` goes on.
+    # The same in two steps that need no GIL. After an exception of `go_on` inside a placement, `fail` answers
+    # it with `error`, and `go_on` goes on.
     cdef int begin(self, const Question* question) except -1 nogil
     cdef int go_on(self, const Question* question) except -1 nogil
     cdef int fail(self) except -1

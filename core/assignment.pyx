@@ -183,7 +183,8 @@ cdef inline int32_t _drawn(const Experiment* experiment, const octet_t* unit_key
     """The variant of a unit by traffic and weights alone, or -1."""
     cdef uint32_t drawn, i
     # No bucket is beyond all of the traffic, so most experiments draw once.
-    if experiment.traffic < MILLION and salted_bucket(&experiment.traffic_salt, unit_key) >= experiment.traffic:
+    cdef uint32_t traffic = experiment.traffic
+    if traffic < MILLION and salted_bucket(&experiment.traffic_salt, unit_key) >= traffic:
         return -1
     drawn = salted_bucket(&experiment.salt, unit_key)
     for i in range(experiment.variant_count):

@@ -69,4 +69,3 @@ cdef double arm_value(const Bandit* bandit, uint32_t arm, uint32_t sample, const
         spread = spread + x[i] * sum
         row += d
     return mean + bandit.width * sqrt(spread if spread > 0.0 else 0.0)
-

@@ -58,6 +58,7 @@ CONDITION_TYPES: Final[dict[int, frozenset[int]]] = {
     b.OP_ENDS: frozenset({b.STRING}),
     b.OP_ANY_IN: frozenset({b.STRINGS}),
 }
+PART_OPS: Final = frozenset({b.OP_CONTAINS, b.OP_STARTS, b.OP_ENDS})
 PYTHON_TYPES: Final[dict[int, type]] = {
     b.BOOL: bool,
     b.INT: int,
@@ -155,17 +156,44 @@ class _Check:
             check_general(f"$.tables.generals[{i}]", general, self.document.attributes)
         if not tables.conditions or tables.conditions[0] != b.Condition(b.OP_CONSTANT):
             fail("$.tables.conditions[0]", "the constant condition", tables.conditions[:1])
+        # Most are in order, which one look tells; what is not is looked at again, to say what is wrong.
         for i, condition in enumerate(tables.conditions[1:], 1):
-            self._condition(f"$.tables.conditions[{i}]", condition)
+            if not self._is_plain(condition):
+                self._condition(f"$.tables.conditions[{i}]", condition)
         first = 2 * len(tables.conditions)
         for i, node in enumerate(tables.nodes):
-            path = f"$.tables.nodes[{i}]"
-            _range(f"{path}.op", node.op, b.NODE_AND, b.NODE_OR)
-            if not 1 <= len(node.inputs) <= LIST_LENGTH_MAX:
-                fail(f"{path}.inputs", f"1 to {LIST_LENGTH_MAX} inputs", len(node.inputs))
-            for ref in node.inputs:
-                _range(f"{path}.inputs", ref, 0, first + i - 1)
+            inputs = node.inputs
+            if not (
+                b.NODE_AND <= node.op <= b.NODE_OR
+                and 1 <= len(inputs) <= LIST_LENGTH_MAX
+                and min(inputs) >= 0
+                and max(inputs) < first + i
+            ):
+                self._node(f"$.tables.nodes[{i}]", node, first + i)
         _range("$.tables.hot", tables.hot, 0, len(tables.nodes))
+
+    def _is_plain(self, condition: b.Condition) -> bool:
+        """Whether a condition of ranges or texts is in order."""
+        types = CONDITION_TYPES.get(condition.op)
+        attributes = self.document.attributes
+        if types is None or condition.program or not 0 <= condition.attribute < len(attributes):
+            return False
+        if attributes[condition.attribute].type not in types:
+            return False
+        if condition.strings:
+            parts = condition.op in PART_OPS and len(condition.strings) != 1
+            if parts or max(map(len, condition.strings)) > TEXT_LENGTH_MAX:
+                return False
+        elif condition.op in PART_OPS:
+            return False
+        return INT64_MIN <= condition.lo <= INT64_MAX and INT64_MIN <= condition.hi <= INT64_MAX
+
+    def _node(self, path: str, node: b.Node, end: int) -> None:
+        _range(f"{path}.op", node.op, b.NODE_AND, b.NODE_OR)
+        if not 1 <= len(node.inputs) <= LIST_LENGTH_MAX:
+            fail(f"{path}.inputs", f"1 to {LIST_LENGTH_MAX} inputs", len(node.inputs))
+        for ref in node.inputs:
+            _range(f"{path}.inputs", ref, 0, end - 1)
 
     def _condition(self, path: str, condition: b.Condition) -> None:
         if condition.op == b.OP_PROGRAM:
@@ -183,7 +211,7 @@ class _Check:
         _member(f"{path}.attribute", attribute.type, CONDITION_TYPES[condition.op])
         _range(f"{path}.lo", condition.lo, INT64_MIN, INT64_MAX)
         _range(f"{path}.hi", condition.hi, INT64_MIN, INT64_MAX)
-        if condition.op in (b.OP_CONTAINS, b.OP_STARTS, b.OP_ENDS) and len(condition.strings) != 1:
+        if condition.op in PART_OPS and len(condition.strings) != 1:
             fail(f"{path}.strings", "one string", len(condition.strings))
         for string in condition.strings:
             _text(f"{path}.strings", string)

@@ -1,8 +1,8 @@
 """The decision: bundle, record, overlay, request and now in, JSON bytes out
 (docs/decisions/0002-decision.md).
 
-`Engine` loads a bundle and answers requests; `core.answering` makes an answer, `core.kernel` has the steps for
-one placement.
+`Engine` loads a bundle and answers requests; `core.answering` makes an answer, `core.kernel` has the steps
+for one placement.
 """
 
 cimport cython
@@ -31,6 +31,9 @@ from core.bundle import content_hash, decode_bundle
 from core.check import check_bundle
 from core.fold import FoldPlan, fold_overlay
 from core.request import Request  # no-cython-lint
+
+
+cdef bytes NO_UNIT_KEY = bytes(16)
 
 
 @cython.final
@@ -64,7 +67,8 @@ cdef class Engine:
         self._answering = Answering(document, revision, self.content_hash)
         self._kernel = self._answering.kernel
         self._names = Names(document)
-        self._questions = Questions([placement.id for placement in document.placements], self._kernel.candidates)
+        names = [placement.id for placement in document.placements]
+        self._questions = Questions(names, self._kernel.candidates)
 
     def __reduce__(self):
         raise TypeError("an Engine holds addresses and cannot be pickled")
@@ -116,19 +120,23 @@ cdef class Engine:
         self._enter()
         try:
             self._questions.require(request, now_ms, "$")
-            self._questions.take(&question, self._questions.asked, NULL, request, now_ms, at_edge, "$")
+            # Nothing is assigned, so the unit key need not even be one: what could not be decided answers.
+            nobody = msgspec.structs.replace(request, unit_key=NO_UNIT_KEY)
+            self._questions.take(&question, self._questions.asked, NULL, nobody, now_ms, at_edge, "$")
             question.is_fallback = True
             question.cause.reason = reasons.INDEX[reason]
             return self._answer(&question, request)
         finally:
             self._leave()
 
-    def decide_batch(self, list records not None, list requests not None, now_ms, *, at_edge=True, size_t threads=1):
+    def decide_batch(
+        self, list records not None, list requests not None, now_ms, *, at_edge=True, size_t threads=1
+    ):
         """Answer many requests at one moment, without the GIL.
 
         Each is answered as `decide` would without an overlay. Requests that share one `context` object are
-        answered without taking the GIL at all, unless the catalogue has general conditions. May be called while
-        another thread uses the engine for something else.
+        answered without taking the GIL at all, unless the catalogue has general conditions. May be called
+        while another thread uses the engine for something else.
 
         Parameters
         ----------
@@ -141,8 +149,8 @@ cdef class Engine:
         at_edge : bool
             As for `decide`.
         threads : int
-            How many threads share the work, at most THREADS_MAX. Each keeps tables and scratch memory of its own
-            from its first batch on.
+            How many threads share the work, at most THREADS_MAX. Each keeps tables and scratch memory of its
+            own from its first batch on.
 
         Returns
         -------
@@ -222,8 +230,9 @@ cdef class Engine:
             self._leave()
 
     def score(self, record, dict context not None, now_ms):
-        """Outputs of the models, in the bundle's order, for a profile whatever it has consented to; those that
-        read the offer give what one without attributes would get.
+        """Outputs of the models, in the bundle's order, for a profile whatever it has consented to.
+
+        Those that read the offer give what one without attributes would get.
         """
         cdef Situation situation
         cdef Py_buffer buffer
@@ -240,7 +249,7 @@ cdef class Engine:
     cdef int _look_at(
         self, Situation* situation, Py_buffer* buffer, record, dict context, now_ms
     ) except -1:
-        """A profile alone, whose buffer the caller releases. Raises RecordError where the record is damaged."""
+        """A profile alone, whose buffer the caller releases. Raises RecordError if the record is damaged."""
         memset(situation, 0, sizeof(Situation))
         memset(buffer, 0, sizeof(Py_buffer))
         situation.now_ms = now_ms

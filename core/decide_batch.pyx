@@ -1,13 +1,13 @@
 """Many requests answered at one moment, on several threads, without the GIL.
 
 Three passes: requests are taken apart with the GIL, answered without it, and their decisions made with it.
-Each thread has an `Answering` of its own, tables included: what a decision writes to lies beside what it reads.
+Each thread has an `Answering` of its own, tables included: what a decision writes to lies beside what it
+reads.
 """
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.stdint cimport uint32_t
 from libc.stdlib cimport calloc, free, malloc
 
 from core._types cimport octet_t

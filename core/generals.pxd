@@ -29,9 +29,12 @@ cdef class Generals:
     cdef Pool _pool
     cdef readonly uint32_t count
     cdef list _codes               # by condition: its code
+    cdef list _needed              # by condition: the attributes without which it is an error
+    cdef uint32_t** _needs         # the same, and how many
+    cdef uint32_t* _need_counts
     cdef object _run               # core.cel.general.run.Run, used again and again
     cdef Values _values
-    cdef _take(self, list codes, Py_ssize_t attribute_count)
+    cdef _take(self, list codes, list needs, Py_ssize_t attribute_count)
     cdef uint8_t* states           # by condition: what is known of it
 
     # Forget what was known: the values are of another profile, context or moment.

@@ -23,7 +23,7 @@ from core.values cimport (
 
 from core.bundle import GENERAL_SLOTS_MAX as _SLOTS_MAX
 from core.cel.general.loading import NOW as _NOW
-from core.cel.general.loading import load
+from core.cel.general.loading import load, needed
 from core.cel.general.run import CONDITION_WORK_MAX as _WORK_MAX
 from core.cel.general.run import Run, no_zones
 from core.cel.general.values import TIMESTAMP_NS_MAX as _NS_MAX
@@ -115,16 +115,24 @@ cdef class Generals:
     """The general conditions of one checked bundle, and what is known of them for one set of values."""
 
     def __cinit__(self, generals not None, attribute_count):
-        self._take([load(general) for general in generals], attribute_count)
+        codes = [load(general) for general in generals]
+        self._take(codes, [needed(general) for general in generals], attribute_count)
 
-    cdef _take(self, list codes, Py_ssize_t attribute_count):
+    cdef _take(self, list codes, list needs, Py_ssize_t attribute_count):
         self._pool = Pool()
-        self._codes = codes
+        self._codes, self._needed = codes, needs
         self.count = <uint32_t>len(codes)
         self.states = <uint8_t*>self._pool.take(self.count, 1)
+        self._needs = <uint32_t**>self._pool.take(self.count, sizeof(uint32_t*))
+        self._need_counts = <uint32_t*>self._pool.take(self.count, sizeof(uint32_t))
+        for i, attributes in enumerate(needs):
+            self._needs[<size_t>i] = <uint32_t*>self._pool.take(len(attributes), sizeof(uint32_t))
+            self._need_counts[<size_t>i] = <uint32_t>len(attributes)
+            for k, attribute in enumerate(attributes):
+                self._needs[<size_t>i][<size_t>k] = attribute
         self._values = Values.__new__(Values)
         self._values._blank = [UNREAD] * attribute_count
-        self._run = Run(self._values, _SLOTS_MAX, no_zones, work_max=WORK_MAX, exact=True)
+        self._run = Run(self._values, _SLOTS_MAX, no_zones, work_max=WORK_MAX)
 
     def __reduce__(self):
         raise TypeError("Generals hold addresses and cannot be pickled")
@@ -137,8 +145,13 @@ cdef class Generals:
 
     cdef uint8_t ask(self, uint32_t number) except? 255:
         cdef uint8_t state = self.states[number]
+        cdef uint32_t i
         if state != G_UNKNOWN:
             return state
+        for i in range(self._need_counts[number]):
+            if self._values._values[self._needs[number][i]].type == OV_MISSING:
+                self.states[number] = G_ERROR
+                return G_ERROR
         if self._values._made is None:
             self._values._made = self._values._blank.copy()
         run = self._run
@@ -155,5 +168,5 @@ cdef class Generals:
 
     cdef Generals twin(self):
         cdef Generals other = Generals.__new__(Generals, [], 0)
-        other._take(self._codes, len(self._values._blank))
+        other._take(self._codes, self._needed, len(self._values._blank))
         return other

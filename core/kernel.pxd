@@ -108,8 +108,12 @@ cdef class Kernel:
     cdef int _answer(
         self, Answer* answer, const Placement* placement, const Situation* situation
     ) except -1 nogil
-    cdef Cause _ended(self, Answer* answer, const Placement* placement, const Situation* situation) noexcept nogil
-    cdef bint _consents(self, Answer* answer, const Placement* placement, const Situation* situation) noexcept nogil
+    cdef Cause _ended(
+        self, Answer* answer, const Placement* placement, const Situation* situation
+    ) noexcept nogil
+    cdef bint _consents(
+        self, Answer* answer, const Placement* placement, const Situation* situation
+    ) noexcept nogil
     cdef int _assign(
         self, Answer* answer, const Placement* placement, const View* view, const Situation* situation
     ) except -1 nogil

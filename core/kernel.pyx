@@ -259,7 +259,9 @@ cdef class Kernel:
 
     # Steps 1 and 2: consent, holdout, staleness.
 
-    cdef Cause _ended(self, Answer* answer, const Placement* placement, const Situation* situation) noexcept nogil:
+    cdef Cause _ended(
+        self, Answer* answer, const Placement* placement, const Situation* situation
+    ) noexcept nogil:
         """The reason that ends the decision before candidates are looked at, or R_OK."""
         cdef uint32_t i
         if placement.purpose >= 0 and not self._consents(answer, placement, situation):

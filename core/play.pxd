@@ -39,6 +39,8 @@ cdef class Play:
     cdef void _sample_scores(
         self, const Bandit* bandit, uint32_t passing, const double* outputs, uint32_t sample
     ) noexcept nogil
-    cdef uint32_t _count_wins(self, const Bandit* bandit, uint32_t passing, const double* outputs) noexcept nogil
+    cdef uint32_t _count_wins(
+        self, const Bandit* bandit, uint32_t passing, const double* outputs
+    ) noexcept nogil
     cdef void _bring_arm_forward(self, const Bandit* bandit, uint32_t passing, uint32_t arm) noexcept nogil
     cdef int _note(self, uint32_t number, uint32_t offer, uint32_t arms, bint ai) except -1 nogil

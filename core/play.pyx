@@ -142,7 +142,9 @@ cdef class Play:
             score = propensity * self._weights[i] * offer.value * offer.lever
             candidates[i].score = score if score == score else -INFINITY
 
-    cdef uint32_t _count_wins(self, const Bandit* bandit, uint32_t passing, const double* outputs) noexcept nogil:
+    cdef uint32_t _count_wins(
+        self, const Bandit* bandit, uint32_t passing, const double* outputs
+    ) noexcept nogil:
         """Count in `_wins` the samples in which each showable candidate is best; returns showable arms."""
         cdef const Candidate* candidates = self.arbitration.passing
         cdef Order order = self.arbitration.order

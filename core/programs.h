@@ -23,11 +23,17 @@ typedef struct {
     ov_value constant;  /* the constant that the step pushes */
 } ov_step;
 
-/* -1, 0, 1, or 2 where a NaN makes the two unordered. Mathematical values: 2^53 + 1 is not 2.0^53. */
+/* Milliseconds since 1970 of the years 1 to 9999, and the longest span between two times: as many nanoseconds as an int has. */
+#define OV_TIME_MIN (-62135596800000LL)
+#define OV_TIME_MAX 253402300799999LL
+#define OV_SPAN_MAX (INT64_MAX / 1000000)
+
+/* -1, 0, 1, or 2 where a NaN makes the two unordered. Mathematical values: 2^53 + 1 is not 2.0^53; but 2^63, which the largest int
+ * becomes as a double, equals it, as in the specification's suite. */
 static inline int ov_compare_int_real(int64_t i, double d) {
     int64_t whole;
     if (d != d) return 2;
-    if (d >= 9223372036854775808.0) return -1;
+    if (d >= 9223372036854775808.0) return i == INT64_MAX && d == 9223372036854775808.0 ? 0 : -1;
     if (d < -9223372036854775808.0) return 1;
     whole = (int64_t)d;
     if (i != whole) return i < whole ? -1 : 1;
@@ -71,9 +77,15 @@ static inline int ov_arithmetic(uint32_t op, ov_value *a, const ov_value *b) {
             if (y == 0 || (x == INT64_MIN && y == -1)) return 0;
             result = op == OV_P_DIV ? x / y : x % y;
     }
-    if (a->type == OV_TIMESTAMP && b->type == OV_TIMESTAMP) ov_set_number(a, OV_DURATION, result);
-    else if (b->type == OV_TIMESTAMP) ov_set_number(a, OV_TIMESTAMP, result);
-    else a->number = result;
+    if (a->type == OV_TIMESTAMP && b->type == OV_TIMESTAMP) {
+        ov_set_number(a, OV_DURATION, result);
+        return result >= -OV_SPAN_MAX && result <= OV_SPAN_MAX;
+    }
+    if (a->type == OV_TIMESTAMP || b->type == OV_TIMESTAMP) {
+        ov_set_number(a, OV_TIMESTAMP, result);
+        return result >= OV_TIME_MIN && result <= OV_TIME_MAX;
+    }
+    a->number = result;
     return 1;
 }
 

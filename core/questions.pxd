@@ -17,8 +17,8 @@ cdef class Questions:
 
     # Refuse what no decision can be made of; `path`: of the request.
     cdef int require(self, request, now_ms, str path) except -1
-    # A request that was not refused. It points into record and request, and to `asked`, which has room for its
-    # placements.
+    # A request that was not refused. It points into record and request, and to `asked`, which has room for
+    # its placements.
     cdef int take(
         self,
         Question* question,

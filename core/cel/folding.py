@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from core.bundle import BOOL, FLOAT, INT, STRING, TIMESTAMP
-from core.cel.literals import INT_MAX, INT_MIN
+from core.cel.literals import INT_MAX, INT_MIN, SPAN_MS_MAX, TIMESTAMP_MS_MAX, TIMESTAMP_MS_MIN, fitted
 from core.cel.typed import DURATION, Binary, Constant, ConstantValue, Failure, InList, Negate, Size, Typed
 
 COMPARISONS: Final = ("==", "!=", "<", "<=", ">", ">=")
@@ -27,14 +27,18 @@ def fold(node: Typed) -> Typed:
 
 def _value(node: Binary | Negate | Size | InList, values: list[ConstantValue]) -> ConstantValue | None:
     if isinstance(node, InList):
-        return any(values[0] == item.value for item in node.items)
+        return any(_TESTS["=="](*_fitted(values[0], item.value)) for item in node.items)
     if isinstance(node, Size):
         return len(str(values[0]))
     if isinstance(node, Negate):
         return _in_range(node.type, -values[0])  # type: ignore[operator]
     if node.operator in COMPARISONS or node.type == BOOL:
-        return bool(_TESTS[node.operator](*values))
+        return bool(_TESTS[node.operator](*_fitted(*values)))
     return arithmetic(node.type, node.operator, *values)  # type: ignore[arg-type]
+
+
+def _fitted(left: ConstantValue, right: ConstantValue) -> tuple[ConstantValue, ConstantValue]:
+    return fitted(left, right), fitted(right, left)
 
 
 def arithmetic(kind: int, operator: str, x: float, y: float) -> int | float | None:
@@ -57,7 +61,12 @@ def arithmetic(kind: int, operator: str, x: float, y: float) -> int | float | No
 
 
 def _in_range(kind: int, value: float) -> int | float | None:
-    return value if kind == FLOAT or INT_MIN <= value <= INT_MAX else None
+    low, high = _RANGES.get(kind, (INT_MIN, INT_MAX))
+    return value if kind == FLOAT or low <= value <= high else None
+
+
+#: Of what is no int: the years 1 to 9999, and the nanoseconds that an int holds.
+_RANGES: Final = {TIMESTAMP: (TIMESTAMP_MS_MIN, TIMESTAMP_MS_MAX), DURATION: (-SPAN_MS_MAX, SPAN_MS_MAX)}
 
 
 def _divide_doubles(x: float, y: float) -> float:

@@ -3,13 +3,19 @@
 import datetime as dt
 import re
 from fractions import Fraction
-from typing import Final
+from typing import Any, Final
 
 from core.authoring.text import timestamp_ms as _catalogue_timestamp_ms
 
 INT_MIN: Final = -(2**63)
 INT_MAX: Final = 2**63 - 1
 UINT_MAX: Final = 2**64 - 1
+#: What the largest int becomes as a double. The specification's suite takes the two for equal.
+INT_MAX_DOUBLE: Final = 2.0**63
+TIMESTAMP_MS_MIN: Final = -62_135_596_800_000  # 0001-01-01T00:00:00Z
+TIMESTAMP_MS_MAX: Final = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z
+#: Between two timestamps: as many nanoseconds as an int has, 292 years.
+SPAN_MS_MAX: Final = INT_MAX // 1_000_000
 DURATION_MS_MAX: Final = 315_576_000_000_000  # ten thousand years, the range of google.protobuf.Duration
 
 _ESCAPES: Final = {
@@ -81,6 +87,11 @@ def _unescaped_byte(match: re.Match[str]) -> bytes:
 def int_value(text: str) -> int:
     """The value of an integer literal; its sign is an operator of its own, so 2^63 may come."""
     return int(text, 16) if text[:2] == "0x" else int(text)
+
+
+def fitted(number: Any, other: Any) -> Any:
+    """A number as it compares with another one: by its value, but for 2^63 beside the largest int."""
+    return INT_MAX if number == INT_MAX_DOUBLE and type(other) is int and other == INT_MAX else number
 
 
 def uint_value(text: str) -> int:

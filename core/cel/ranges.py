@@ -3,8 +3,8 @@
 import math
 from typing import Final
 
-from core.bundle import BOOL, FLOAT, float_key
-from core.cel.literals import INT_MAX, INT_MIN
+from core.bundle import BOOL, FLOAT, INT, float_key
+from core.cel.literals import INT_MAX, INT_MAX_DOUBLE, INT_MIN, fitted
 
 Range = tuple[int, int]
 
@@ -20,8 +20,11 @@ def comparison_range(kind: int, operator: str, value: float) -> Range:
     ----------
     kind : BOOL, INT, FLOAT or TIMESTAMP
     operator : == < <= > or >=
-    value : int or double; compared by mathematical value, NaN with nothing
+    value : int or double; compared by mathematical value, NaN with nothing; the largest int equals 2^63
     """
+    value = fitted(value, INT_MAX) if kind == INT else value
+    if kind == FLOAT and value == INT_MAX:
+        value = INT_MAX_DOUBLE
     if math.isnan(value):
         return EMPTY
     low, high = domain(kind)

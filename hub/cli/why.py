@@ -84,7 +84,7 @@ def why(arguments: argparse.Namespace, output: Output) -> int:
     decisions = [decision for decision in decisions if decision["placements"]]
     messages = [json.loads(row) for row in answer.messages]
     messages = [row for row in messages if arguments.placement in (None, row["placement"])]
-    entries = [(one["at_ms"], list(_lines(one))) for one in decisions]
+    entries = [(one["at_ms"], list(decision_lines(one))) for one in decisions]
     entries += [(one["at_ms"], list(_message_lines(one))) for one in messages]
     # One list: what was decided, and what became of it, on every channel.
     entries.sort(key=lambda entry: entry[0], reverse=True)
@@ -119,7 +119,8 @@ def _only(decision: dict[str, Any], placement: str | None) -> dict[str, Any]:
     return {**decision, "placements": kept}
 
 
-def _lines(decision: dict[str, Any]) -> Iterator[str]:
+def decision_lines(decision: dict[str, Any]) -> Iterator[str]:
+    """What is said of one row of the decision log."""
     yield f"{shown_time(decision['at_ms'])} decision {decision['decision_id']} by {decision['node']}"
     yield f"  bundle revision {decision['revision']} {decision['content_hash'][:12]}, {_profile(decision)}"
     for placement in decision["placements"]:

@@ -73,13 +73,17 @@ class Desk:
         self._now_ms = now_ms
         self._allow_time_travel = allow_time_travel
 
-    def take(self, question: Question, role: str, path: str) -> Asked:
-        """Check one question that a caller of `role` put; `path` is where it stands in the request."""
+    def now_ms(self) -> int:
+        """The moment of a request, read once for all of its questions."""
+        return self._now_ms()
+
+    def take(self, question: Question, role: str, path: str, moment_ms: int) -> Asked:
+        """Check one question that a caller of `role` put; `path`: where it stands in the request."""
         _check_placements(question.placements, f"{path}.placements")
         if len(question.context) > CONTEXT_FIELDS_MAX:
             expected = f"at most {CONTEXT_FIELDS_MAX} fields"
             raise InvalidError(expected=expected, got=f"{len(question.context)}", path=f"{path}.context")
-        now_ms, decision_id = self._moment(question, role, path)
+        now_ms, decision_id = self._moment(question, role, path, moment_ms)
         keys, unit_key, named = self._who(question, path)
         context = complete(question.context)
         return Asked(question, context, keys, unit_key, named, now_ms, decision_id)
@@ -91,9 +95,9 @@ class Desk:
         except CoreError as error:
             raise InvalidError(expected=error.expected, got=error.got, path=path) from error
 
-    def _moment(self, question: Question, role: str, path: str) -> tuple[int, str]:
+    def _moment(self, question: Question, role: str, path: str, moment_ms: int) -> tuple[int, str]:
         if not question.at_ms and not question.decision_id:
-            return self._now_ms(), secrets.token_hex(DECISION_ID_BYTES)
+            return moment_ms, secrets.token_hex(DECISION_ID_BYTES)
         where = f"{path}.at_ms" if question.at_ms else f"{path}.decision_id"
         if not self._allow_time_travel:
             raise PreconditionError(expected="nothing: time travel is off here", got="a value", path=where)
@@ -106,7 +110,7 @@ class Desk:
         if not DECISION_ID_PATTERN.fullmatch(decision_id):
             expected = f"an id of the form {DECISION_ID_PATTERN.pattern}"
             raise InvalidError(expected=expected, got="another form", path=f"{path}.decision_id")
-        return question.at_ms or self._now_ms(), decision_id
+        return question.at_ms or moment_ms, decision_id
 
     def _who(self, question: Question, path: str) -> tuple[tuple[bytes, ...], bytes, bool]:
         """Identifier hashes, strongest first; unit key; whether the caller named the person.

@@ -1,6 +1,7 @@
 """The hub's answer to a decision request: the same core on the same records as the edges."""
 
 import asyncio
+import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
@@ -18,8 +19,11 @@ from hub.errors import NotFoundError, PreconditionError
 from hub.store import profiles, sources
 from hub.store.engine import Connection, Store
 
-#: A batch gives way to other calls after this many decisions.
+#: A batch that is answered one by one gives way to other calls after this many decisions.
 DECISIONS_AT_ONCE: Final = 100
+#: From so many questions on a batch is answered beside the event loop, on several threads.
+THREADED_MIN: Final = 32
+THREADS: Final = min(os.cpu_count() or 1, 4)
 _log = structlog.get_logger("hub.decisions")
 
 Log = Callable[[bytes, Decision, Asked], None]
@@ -30,6 +34,8 @@ class _Loaded:
 
     def __init__(self, bundle: SignedBundle) -> None:
         self.engine = Engine(bundle.content, bundle.revision)
+        #: An engine answers one batch at a time.
+        self.batches = asyncio.Lock()
         document = self.engine.document
         self.deadlines = {placement.id: placement.deadline_ms for placement in document.placements}
         self.at_edge = {
@@ -83,6 +89,10 @@ class Decider:
                 where = "$.placements" if len(asked) == 1 else f"$.requests[{index}].placements"
                 raise NotFoundError(expected="a placement of the active catalogue", got="none", path=where)
         found = "overload" if overloaded else await self._find(loaded, asked)
+        if not isinstance(found, str) and len(asked) >= THREADED_MIN and _is_of_one_moment(asked):
+            made = await self._answer_threaded(loaded, asked, found)
+            if made is not None:
+                return made
         answers = []
         for index, one in enumerate(asked):
             if index % DECISIONS_AT_ONCE == DECISIONS_AT_ONCE - 1:
@@ -107,23 +117,47 @@ class Decider:
             _log.error("profiles not read", error=type(error).__name__)
             return "error"
 
+    async def _answer_threaded(
+        self, loaded: _Loaded, asked: Sequence[Asked], found: "_Found"
+    ) -> list[Decision] | None:
+        """Answer a batch on several threads; None where that fails, for one by one only one of them does."""
+        requests = [_request(loaded, one) for one in asked]
+        people = [found.first(one) for one in asked]
+        records = [
+            _record(loaded, profile, request) for profile, request in zip(people, requests, strict=True)
+        ]
+        try:
+            async with loaded.batches:
+                made = await asyncio.to_thread(
+                    loaded.engine.decide_batch,
+                    list(records),
+                    requests,
+                    asked[0].now_ms,
+                    at_edge=False,
+                    threads=THREADS,
+                )
+        except RequestError:
+            raise
+        except Exception:
+            _log.exception("batch failed", requests=len(requests))
+            return None
+        for one, profile, record, decision in zip(asked, people, records, made, strict=True):
+            self._note(profile, record, decision, one)
+        return made
+
+    def _note(
+        self, profile: profiles.Profile | None, record: bytes | None, decision: Decision, asked: Asked
+    ) -> None:
+        """Log a decision. Of a person who never said anything about consent nothing is stored."""
+        if profile is not None and record is not None and has_consent(record):
+            self._log(profile.profile_id, decision, asked)
+
     def _answer(self, loaded: _Loaded, asked: Asked, found: "_Found | str") -> Decision:
-        request = Request(
-            decision_id=asked.decision_id,
-            placements=tuple(asked.question.placements),
-            context=_context(asked.context.items(), loaded.whole_numbers),
-            unit_key=asked.unit_key,
-            named=asked.named,
-            trace=asked.question.trace,
-        )
+        request = _request(loaded, asked)
         if isinstance(found, str):
             return loaded.engine.fallback(request, asked.now_ms, found, at_edge=False)
         profile = found.first(asked)
-        record = None
-        if profile is not None:
-            # Edge placements are answered from the very bytes that the edges hold.
-            edge_only = all(placement in loaded.at_edge for placement in request.placements)
-            record = profile.edge_record if edge_only else profile.record
+        record = _record(loaded, profile, request)
         try:
             decision = loaded.engine.decide(record, (), request, asked.now_ms, at_edge=False)
         except RequestError:
@@ -132,9 +166,7 @@ class Decider:
             # A decision always answers; the log tells places, not what of the person was being read.
             _log.exception("decision failed", placements=len(request.placements))
             return loaded.engine.fallback(request, asked.now_ms, "error", at_edge=False)
-        # Of a person who never said anything about consent nothing is stored, no decision either.
-        if profile is not None and record is not None and has_consent(record):
-            self._log(profile.profile_id, decision, asked)
+        self._note(profile, record, decision, asked)
         return decision
 
 
@@ -156,6 +188,30 @@ class _Found:
                 shared = asked.named and key == asked.device and profile.known
                 return None if shared else profile
         return None
+
+
+def _is_of_one_moment(asked: Sequence[Asked]) -> bool:
+    """Whether a batch of the core can answer the questions: all of one moment, no trace asked for."""
+    return all(one.now_ms == asked[0].now_ms and not one.question.trace for one in asked)
+
+
+def _request(loaded: _Loaded, asked: Asked) -> Request:
+    return Request(
+        decision_id=asked.decision_id,
+        placements=tuple(asked.question.placements),
+        context=_context(asked.context.items(), loaded.whole_numbers),
+        unit_key=asked.unit_key,
+        named=asked.named,
+        trace=asked.question.trace,
+    )
+
+
+def _record(loaded: _Loaded, profile: profiles.Profile | None, request: Request) -> bytes | None:
+    """The record to decide on: edge placements are answered from the very bytes that the edges hold."""
+    if profile is None:
+        return None
+    edge_only = all(placement in loaded.at_edge for placement in request.placements)
+    return profile.edge_record if edge_only else profile.record
 
 
 def _look_up(connection: Connection, keys: Iterable[bytes]) -> _Found:

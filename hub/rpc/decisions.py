@@ -48,9 +48,9 @@ class Decisions(decisions_pb2_grpc.DecisionsServicer):
         self, requests: Sequence[decisions_pb2.DecideRequest], paths: list[str]
     ) -> list[decisions_pb2.DecideResponse]:
         started = time.perf_counter_ns()
-        role = caller.get()
+        role, moment_ms = caller.get(), self._desk.now_ms()
         asked = [
-            self._desk.take(_question(request, path), role, path)
+            self._desk.take(_question(request, path), role, path, moment_ms)
             for request, path in zip(requests, paths, strict=True)
         ]
         made = await self._decider.decide(asked, overloaded=overloaded.get())

@@ -224,13 +224,20 @@ times = st.one_of(
     st.builds(lambda x, y: strict("{} - {}", lambda a, b: whole(a - b), x, y), of(bundle.TIMESTAMP), hours),
 )
 spans = hours | st.builds(lambda x, y: strict("{} - {}", lambda a, b: whole(a - b), x, y), times, times)
+
+
+def same(a: Any, b: Any) -> bool:
+    """By mathematical value, but for the largest int beside 2^63, which it becomes as a double."""
+    return bool(a == b) or (a, b) in ((INT_MAX, 2.0**63), (2.0**63, INT_MAX))
+
+
 COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
-    "==": lambda a, b: bool(a == b),
-    "!=": lambda a, b: bool(a != b),
-    "<": lambda a, b: bool(a < b),
-    "<=": lambda a, b: bool(a <= b),
-    ">": lambda a, b: bool(a > b),
-    ">=": lambda a, b: bool(a >= b),
+    "==": same,
+    "!=": lambda a, b: not same(a, b),
+    "<": lambda a, b: bool(a < b) and not same(a, b),
+    "<=": lambda a, b: bool(a <= b) or same(a, b),
+    ">": lambda a, b: bool(a > b) and not same(a, b),
+    ">=": lambda a, b: bool(a >= b) or same(a, b),
 }
 
 
@@ -250,7 +257,7 @@ def listed(operand: Written, items: list[Written]) -> Written:
 
     def meaning(row: Mapping[str, Any]) -> bool:
         value = operand.meaning(row)
-        return any(value == item.meaning(row) for item in items)
+        return any(same(value, item.meaning(row)) for item in items)
 
     return Written(text, meaning)
 
@@ -466,6 +473,12 @@ def test_tables_answer_as_kleene_logic_does(written: list[Written], given_rows: 
 @example("<=", 2**53 + 3, 2.0**53 + 4)
 @example(">", -(2**53) - 3, -(2.0**53) - 4)
 @example(">=", 0.5, 0)
+@example("==", 2.0**63, INT_MAX)
+@example("<", 2.0**63, INT_MAX)
+@example(">=", 2.0**63, INT_MAX)
+@example("==", INT_MAX, 2.0**63)
+@example(">", INT_MAX, 2.0**63)
+@example("<", 2.0**63, INT_MAX - 1)
 def test_a_number_compares_with_a_literal_by_mathematical_value(
     op: str, constant: float, value: float
 ) -> None:

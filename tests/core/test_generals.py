@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from core import bundle as b
 from core.authoring import CatalogueError
+from core.cel.general.loading import needed
 from core.compiler import GeneralPart, compile_catalogue
 from core.decide import Engine, Request
 from core.errors import BundleError
@@ -211,6 +212,29 @@ def test_only_those_that_make_a_difference_are_evaluated() -> None:
     found, all_of_them = took({16: tags})
     assert found == []
     assert all_of_them > 20 * one
+
+
+@pytest.mark.parametrize(
+    ("text", "attributes"),
+    [
+        ('profile.name + "a" == "b"', {"profile.name"}),
+        ("profile.tags.exists(t, t == profile.name)", {"profile.tags"}),
+        ('[profile.vip || profile.name == "a"] == [true]', set()),
+        ('[profile.name == "b" || profile.name == "a"] == [true]', {"profile.name"}),
+        ("[profile.vip && profile.orders > 3, has(profile.seen)] == [true, true]", set()),
+        ('[profile.vip ? profile.name : "b"] == ["a"]', {"profile.vip"}),
+        ('cel.bind(n, profile.name, n + string(profile.orders) == "a1")', {"profile.name", "profile.orders"}),
+        ("[segment.s, true] == [true, true]", {"profile.name"}),
+    ],
+)
+def test_what_an_expression_cannot_do_without_is_known(text: str, attributes: set[str]) -> None:
+    """Without one of these it is an error, and is not evaluated at all."""
+    document, _, _ = compiled(
+        "segments:\n- {id: s, owner: ada, when: 'profile.name.matches(\"^A\")'}\n"
+        f"- {{id: x, owner: ada, when: {json.dumps(text)}}}\n"
+    )
+    [general] = [one for one in document.tables.generals if one.why != "`matches()`"]
+    assert {document.attributes[index].name for index in needed(general)} == attributes
 
 
 def test_a_trace_explains_a_general_condition() -> None:

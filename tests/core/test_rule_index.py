@@ -31,7 +31,7 @@ from tests.properties.profiles import examples
 
 KINDS = (b.INT, b.INT, b.FLOAT, b.FLOAT, b.STRING, b.STRING, b.BOOL, b.STRINGS)
 EDGES = (INT64_MIN, INT64_MIN + 1, -1, 0, 1, INT64_MAX - 1, INT64_MAX)
-RULES = 1200
+RULES = 1600
 #: More different numbers than an attribute has classes.
 NUMBERS = 1000
 
@@ -248,7 +248,7 @@ def aimed_set(rule_count: int) -> Sketch:
     return sketch
 
 
-@pytest.mark.parametrize(("rules", "indexed"), [(511, 0), (512, 512), (3000, 3000)])
+@pytest.mark.parametrize(("rules", "indexed"), [(1023, 0), (1024, 1024), (3000, 3000)])
 def test_only_large_sets_have_an_index(rules: int, indexed: int) -> None:
     sketch = aimed_set(rules)
     assert RuleIndex(sketch.document(), frozenset()).rule_count == indexed
@@ -260,14 +260,14 @@ def test_only_large_sets_have_an_index(rules: int, indexed: int) -> None:
 
 
 def test_what_decisions_need_is_not_put_into_the_index() -> None:
-    sketch = aimed_set(1000)
+    sketch = aimed_set(1200)
     needed = frozenset(rule.true_ref for rule in sketch.rules[:100])
     index = RuleIndex(sketch.document(), needed)
-    assert index.rule_count == 900
+    assert index.rule_count == 1100
 
 
 def test_a_trace_explains_the_rules_of_the_index_too() -> None:
-    sketch = aimed_set(600)
+    sketch = aimed_set(1100)
     sketch.placement()
     sketch.treatment(sketch.offer("a", eligibility=0))
     engine = Engine(sketch.content(), 1)

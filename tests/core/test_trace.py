@@ -66,6 +66,20 @@ def test_diversity_tells_what_it_left_of_each_score() -> None:
     assert [row["detail"]["offer"] for row in rows if row["step"] == "result"] == ["a", "b"]
 
 
+def test_slots_filled_by_tags_tell_their_block_and_whether_it_was_drawn() -> None:
+    sketch = Sketch()
+    sketch.placement(slots=[("headline", b.SLOT_TEXT), ("more", b.SLOT_TEXT)])
+    snow, hail = sketch.block("snow", "Snow"), sketch.block("hail", "Hail")
+    entries = [sketch.fill([hail, snow], sampled=True), sketch.fill([snow])]
+    sketch.treatment(sketch.offer("a"), blocks=entries)
+    rows = trace(sketch)
+    [(_, drawn, detail), (_, taken, other)] = of_step(rows, "fill")
+    assert (drawn, detail["offer"], detail["block"] in ("snow", "hail")) == ("drawn", "a", True)
+    assert (taken, other) == ("taken", {"offer": "a", "block": "snow"})
+    [result] = of_step(rows, "result")
+    assert result[2]["ai"] is True
+
+
 def test_verdicts_come_from_both_planes_and_name_the_missing_attribute() -> None:
     sketch = Sketch()
     sketch.placement()

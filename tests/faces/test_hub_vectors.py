@@ -26,7 +26,7 @@ LEFT_OUT = {
     "fallbacks/deadline-at-hub",
     "placements/hub-placement-at-edge",
 }
-OVERLAYS_FOLDED = 22
+OVERLAYS_FOLDED = 25
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,10 @@ from tests.oracle import general
 from tests.oracle.cel import Node
 from tests.oracle.values import INT_MAX, INT_MIN, Duration, Environment, Error, Timestamp, Uint, Value, Within
 
+YEAR_1_MS: Final = -62_135_596_800_000
+YEAR_10000_MS: Final = 253_402_300_800_000
+TEN_THOUSAND_YEARS_MS: Final = 315_576_000_000_000
+
 __all__ = ["INT_MAX", "INT_MIN", "Duration", "Environment", "Error", "Timestamp", "Value", "evaluate"]
 
 
@@ -124,7 +128,7 @@ def _add(left: Any, right: Any) -> Value:
 
 def _subtract(left: Any, right: Any) -> Value:
     if isinstance(left, Timestamp) and isinstance(right, Timestamp):
-        return _duration(left.ms - right.ms)
+        return _between(left.ms - right.ms)
     if isinstance(left, Timestamp):
         return _timestamp(left.ms - right.ms)
     if isinstance(left, Duration):
@@ -133,11 +137,16 @@ def _subtract(left: Any, right: Any) -> Value:
 
 
 def _timestamp(ms: int) -> Timestamp | Error:
-    return Timestamp(ms) if INT_MIN <= ms <= INT_MAX else Error("timestamp overflow")
+    return Timestamp(ms) if YEAR_1_MS <= ms < YEAR_10000_MS else Error("timestamp overflow")
 
 
 def _duration(ms: int) -> Duration | Error:
-    return Duration(ms) if INT_MIN <= ms <= INT_MAX else Error("duration overflow")
+    return Duration(ms) if abs(ms) <= TEN_THOUSAND_YEARS_MS else Error("duration overflow")
+
+
+def _between(ms: int) -> Duration | Error:
+    """The specification counts in nanoseconds, of 64 bits."""
+    return Duration(ms) if abs(ms) * 1_000_000 <= INT_MAX else Error("duration overflow")
 
 
 def _divide(left: Any, right: Any) -> Value:
@@ -179,10 +188,10 @@ STRICT: Final[dict[str, Callable[..., Value]]] = {
     "neg": _negate,
     "==": general.equal,
     "!=": lambda x, y: not general.equal(x, y),
-    "<": lambda x, y: bool(x < y),
-    "<=": lambda x, y: bool(x <= y),
-    ">": lambda x, y: bool(x > y),
-    ">=": lambda x, y: bool(x >= y),
+    "<": lambda x, y: bool(x < y) and not general.equal(x, y),
+    "<=": lambda x, y: bool(x <= y) or general.equal(x, y),
+    ">": lambda x, y: bool(x > y) and not general.equal(x, y),
+    ">=": lambda x, y: bool(x >= y) or general.equal(x, y),
     "+": _add,
     "-": _subtract,
     "*": lambda x, y: x * y if isinstance(x, float) else _whole(x * y),

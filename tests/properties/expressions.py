@@ -254,10 +254,7 @@ class Expressions:
 
 
 class General(Expressions):
-    """Draws what the tables cannot hold as a whole: strings made, lists gone through, conversions.
-
-    Their numbers and times are plain, so that the two evaluators differ nowhere (docs/expressions.md).
-    """
+    """Draws what the tables cannot hold as a whole: strings made, lists gone through, conversions."""
 
     def __init__(self, chance: Chance, names: Names, segments: Sequence[str] = ()) -> None:
         super().__init__(chance, names, segments)

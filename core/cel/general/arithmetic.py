@@ -32,8 +32,6 @@ def calculate(run: Run, sign: str, left: Value, right: Value) -> Value:
     operation = _OPERATIONS.get((sign, kind, other))
     if operation is None:
         raise no_overload(f"`{sign}`", left, right)
-    if operation is _between and run.exact:
-        return Duration(left.ns - right.ns)
     return operation(left, right)
 
 

@@ -34,6 +34,22 @@ def load(general: General) -> Code:
     return codes[-1]
 
 
+def needed(general: General) -> list[int]:
+    """The attributes without any one of which the expression is an error, whatever the others are."""
+    found: list[frozenset[int]] = []
+    for part in general.parts:
+        operands = [found[at] for at in part.operands]
+        if part.op == bundle.G_ATTRIBUTE:
+            found.append(frozenset([int(part.value)]))  # type: ignore[arg-type]
+        elif part.op in (bundle.G_AND, bundle.G_OR):  # one operand may absorb the error of another
+            found.append(frozenset.intersection(*operands))
+        elif part.op in (bundle.G_CHOOSE, bundle.G_MACRO):  # the rest is not always evaluated
+            found.append(operands[0])
+        else:
+            found.append(frozenset().union(*operands))
+    return sorted(found[-1])
+
+
 def _code(part: Part, operands: list[Code], parts: Sequence[Part]) -> Code:
     value = part.value
     match part.op:

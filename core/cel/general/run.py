@@ -25,11 +25,10 @@ class Run:
     """The state that the parts of a program share while it runs.
 
     `variables` by name; in a catalogue's expression by an attribute's index, or one of `now` and what it
-    holds itself (`core.generals`). `exact`: numbers and times as the tables have them, where the conformance
-    suite wants something else: 2^63 is more than any int, and times may be any span apart.
+    holds itself (`core.generals`).
     """
 
-    __slots__ = ("exact", "kept", "locals", "variables", "work_left", "work_max", "zones")
+    __slots__ = ("kept", "locals", "variables", "work_left", "work_max", "zones")
 
     def __init__(
         self,
@@ -38,9 +37,7 @@ class Run:
         zones: Zones,
         *,
         work_max: int = WORK_MAX,
-        exact: bool = False,
     ) -> None:
-        self.exact = exact
         self.variables = variables
         self.locals: list[Value] = [None] * slots
         self.kept: dict[int, tuple[Value, EvaluationError | None]] = {}

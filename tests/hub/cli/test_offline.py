@@ -41,6 +41,28 @@ def test_validate_accepts_a_catalogue(offline: Command) -> None:
     assert re.fullmatch("[0-9a-f]{64}", found["content_hash"])
 
 
+def test_validate_lists_what_runs_in_the_general_evaluator(offline: Command, tmp_path: Path) -> None:
+    files = changed(
+        "offers.yaml", "profile.orders_90d >= 1", 'context.url.matches("^https:") && profile.orders_90d >= 1'
+    )
+    folder = write(tmp_path / "catalogue", files)
+    [part] = offline("validate", str(folder), "--json").json["generals"]
+    assert (part["path"], part["part"], part["decides"]) == ("$.offers[0].eligibility", "`matches()`", True)
+    place = f"{folder}/offers.yaml:{part['line']}:{part['column']}"
+    shown = f"{place}: $.offers[0].eligibility: `matches()` runs in the general evaluator, in decisions"
+    assert shown in offline("validate", str(folder)).out.splitlines()
+    line = files["offers.yaml"].splitlines()[part["line"] - 1]
+    assert line[part["column"] - 1 :].startswith('matches("^https:")')
+    governance = files["governance.yaml"]
+    forbidding = governance.replace("settings:\n", "settings:\n  general_expressions: off_decision_path\n", 1)
+    (folder / "governance.yaml").write_text(forbidding, encoding="utf-8")
+    result = offline("validate", str(folder))
+    assert result.code == 1
+    assert (
+        f"{place}: $.offers[0].eligibility: expected what the tables hold on the decision path" in result.out
+    )
+
+
 def test_validate_checks_what_the_core_cannot_know(offline: Command, tmp_path: Path) -> None:
     text = (SMALL / "governance.yaml").read_text(encoding="utf-8")
     assert text.count("Europe/Berlin") == 1

@@ -50,7 +50,7 @@ async def test_a_store_that_is_slow_gives_the_fallback_for_the_deadline(store: S
     busy = [asyncio.create_task(store.read(lambda _: release.wait(30))) for _ in range(READERS)]
     try:
         await asyncio.sleep(0)
-        asked = desk().take(Question(["home.hero"], profile="id:1"), "server", "$")
+        asked = desk().take(Question(["home.hero"], profile="id:1"), "server", "$", NOW_MS)
         (decision,) = await made.decide([asked])
     finally:
         release.set()
@@ -64,7 +64,7 @@ async def test_a_store_that_is_away_gives_the_fallback_as_an_error(store: Store)
     made = await decider(store)
     with store.writing() as connection:
         connection.exec_driver_sql("ALTER TABLE sources RENAME TO elsewhere")
-    asked = desk().take(Question(["home.hero"], profile="id:1"), "server", "$")
+    asked = desk().take(Question(["home.hero"], profile="id:1"), "server", "$", NOW_MS)
     (decision,) = await made.decide([asked])
     assert decision.reasons == ("error",)
 
@@ -72,7 +72,7 @@ async def test_a_store_that_is_away_gives_the_fallback_as_an_error(store: Store)
 @run_async
 async def test_a_decision_that_fails_gives_the_fallback_as_an_error(store: Store) -> None:
     made = await decider(store)
-    asked = desk().take(Question(["home.hero", "home.banner"], profile="id:1"), "server", "$")
+    asked = desk().take(Question(["home.hero", "home.banner"], profile="id:1"), "server", "$", NOW_MS)
     broken: Any = "a unit key that is text"[:16]
     with capture_logs() as said:
         (decision,) = await made.decide([msgspec.structs.replace(asked, unit_key=broken)])
@@ -83,7 +83,7 @@ async def test_a_decision_that_fails_gives_the_fallback_as_an_error(store: Store
 @run_async
 async def test_a_request_that_no_decision_can_be_made_of_is_refused(store: Store) -> None:
     made = await decider(store)
-    asked = desk().take(Question(["home.hero"], profile="id:1"), "server", "$")
+    asked = desk().take(Question(["home.hero"], profile="id:1"), "server", "$", NOW_MS)
     with pytest.raises(RequestError, match="decision_id"):
         await made.decide([msgspec.structs.replace(asked, decision_id="\ud800")])
 
@@ -105,8 +105,8 @@ async def test_a_device_does_not_vouch_for_who_is_named_beside_it(store: Store) 
             row = {"source_id": device, "kind": "anon", "profile_id": device, "own_profile_id": device}
             sources.save(connection, [{**source, **row}])
 
-    both = desk().take(Question(["home.hero"], profile="id:eve", anonymous_id=UUID), "server", "$")
-    alone = desk().take(Question(["home.hero"], anonymous_id=UUID), "server", "$")
+    both = desk().take(Question(["home.hero"], profile="id:eve", anonymous_id=UUID), "server", "$", NOW_MS)
+    alone = desk().take(Question(["home.hero"], anonymous_id=UUID), "server", "$", NOW_MS)
     place(alone.keys[0], known=False)
     assert b'"sequence":9' in (await made.decide([both]))[0].body, "a visitor who logs in stays herself"
     place(alone.keys[0], known=True)
@@ -115,9 +115,9 @@ async def test_a_device_does_not_vouch_for_who_is_named_beside_it(store: Store) 
 
 
 def test_persons_are_taken_as_an_edge_takes_them() -> None:
-    both = desk().take(Question(["p"], profile="id:1", anonymous_id=UUID.upper()), "server", "$")
-    alone = desk().take(Question(["p"], anonymous_id=UUID), "server", "$")
-    known = desk().take(Question(["p"], profile="id:1"), "server", "$")
+    both = desk().take(Question(["p"], profile="id:1", anonymous_id=UUID.upper()), "server", "$", NOW_MS)
+    alone = desk().take(Question(["p"], anonymous_id=UUID), "server", "$", NOW_MS)
+    known = desk().take(Question(["p"], profile="id:1"), "server", "$", NOW_MS)
     assert both.keys == (*known.keys, *alone.keys)
     # The device's hash assigns, so that a log-in changes no variant.
     assert both.unit_key == alone.unit_key == alone.keys[0]
@@ -126,7 +126,9 @@ def test_persons_are_taken_as_an_edge_takes_them() -> None:
 
 
 def test_a_decision_id_is_drawn_where_none_is_given() -> None:
-    ids = {desk().take(Question(["p"], anonymous_id=UUID), "server", "$").decision_id for _ in range(50)}
+    ids = {
+        desk().take(Question(["p"], anonymous_id=UUID), "server", "$", NOW_MS).decision_id for _ in range(50)
+    }
     assert len(ids) == 50
     assert all(len(one) == 32 for one in ids)
 
@@ -142,7 +144,7 @@ def test_an_expired_token_stays_expired_in_another_time() -> None:
     office = Desk(IDENTIFIER_KEY, [public], "shop", lambda: NOW_MS, allow_time_travel=True)
     question = Question(["p"], user_token=token, at_ms=NOW_MS - 3_600_000)
     with pytest.raises(Exception, match="an expired token"):
-        office.take(question, "operator", "$")
+        office.take(question, "operator", "$", NOW_MS)
 
 
 CONTEXTS: list[dict[str, Any]] = [
@@ -168,4 +170,4 @@ def test_a_context_is_completed_as_on_an_edge(given: dict[str, Any]) -> None:
 
 def test_a_question_about_nobody_is_refused() -> None:
     with pytest.raises(InvalidError, match="anonymous_id, user_token or profile"):
-        desk().take(Question(["p"]), "server", "$")
+        desk().take(Question(["p"]), "server", "$", NOW_MS)

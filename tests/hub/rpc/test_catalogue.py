@@ -38,6 +38,12 @@ def test_a_catalogue_is_validated_submitted_approved_changed_and_rolled_back(off
         )
         assert not validated.faults
         assert validated.content_bytes > 1_000
+        assert not validated.generals
+        named = changed("offers.yaml", "profile.orders_90d >= 1", 'context.url.matches("^https:")')
+        request = catalogue_pb2.ValidateRequest(files=source_files(named))
+        [part] = hub.catalogue.Validate(request, timeout=30).generals
+        assert (part.file, part.path, part.part) == ("offers.yaml", "$.offers[0].eligibility", "`matches()`")
+        assert part.decides
         waiting = publish(office, small_files())
         assert (waiting.revision, waiting.approvals_missing) == (0, 1)
         assert waiting.content_hash == validated.content_hash

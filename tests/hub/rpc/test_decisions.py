@@ -321,3 +321,24 @@ def test_a_whole_number_in_the_context_is_an_int_where_the_catalogue_says_so(tmp
             answer = decide(hub, profile=person, placements=["home.notice"], context={"items": items})
             reasons.append(json.loads(answer.decision)["placements"]["home.notice"]["reason"])
         assert reasons == ["ok", "not_eligible", "not_eligible"]
+
+
+def test_a_large_batch_says_what_each_request_says_alone(running: RunningHub) -> None:
+    people = [unheld(running) for _ in range(3)]
+    for person in people[:2]:
+        consented(running, person)
+    requests = []
+    for number in range(120):
+        request = decisions_pb2.DecideRequest(
+            placements=[("home.hero",), ("home.banner", "home.hero"), ("home.notice", "nowhere")][number % 3],
+            profile=people[number % 3],
+            decision_id=f"00000000-0000-4000-8000-{number:012d}",
+            at_ms=1_790_000_000_000,
+        )
+        request.context.update({"device": "mobile"} if number % 2 else {"country": "DE"})
+        requests.append(request)
+    with running.client("operator") as hub:
+        alone = [hub.decisions.Decide(request, timeout=20).decision for request in requests]
+        batch = hub.decisions.DecideBatch(decisions_pb2.DecideBatchRequest(requests=requests), timeout=30)
+    assert [response.decision for response in batch.responses] == alone
+    assert len(set(alone)) == len(requests)
