@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.append(str(ROOT))
 
-# An example may take its time: a build under the sanitizers, or a machine with other work, misses any deadline.
+# An example takes its time: a build under the sanitizers, or a machine with other work, misses any deadline.
 settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")
 
