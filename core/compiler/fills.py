@@ -36,7 +36,7 @@ class Fills:
 
     def add(self, path: Path, fill: Fill, kind: str, salt: str) -> int:
         """The entry that stands for a fill of a slot of that kind."""
-        rarest = min((self._by_tag.get(tag, []) for tag in fill.tags), key=len, default=[])
+        rarest: list[int] = min((self._by_tag.get(tag, []) for tag in fill.tags), key=len, default=[])
         found = [
             at
             for at in rarest

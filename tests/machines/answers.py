@@ -97,7 +97,7 @@ def trees(scale: int) -> Iterator[bytes]:
         asked = used(ensemble)
         inputs = [b.TreeInput(at) for at in range(len(asked))]
         made = make_trees(ensemble, inputs, b.LINK_LOGISTIC)
-        models = Models([b.Model("m", b.MODEL_TREES, 0.0, [], made)], [])
+        models = Models([b.Model("m", b.MODEL_TREES, 0.0, [], made)], [], [])
         rows = [[draw.choice((*VALUES, draw.gauss(0.0, 20.0))) for _ in asked] for _ in range(67)]
         for raw in (True, False):
             flat = array("d", (value for row in rows for value in row))

@@ -111,7 +111,7 @@ def test_odd_values_anywhere_are_faults_or_fine(
         if isinstance(holder, dict) and path[-1] in holder and remove:
             del holder[path[-1]]
         elif (isinstance(holder, dict) and path[-1] in holder) or (
-            isinstance(holder, list) and len(holder) > path[-1]
+            isinstance(holder, list) and isinstance(path[-1], int) and len(holder) > path[-1]
         ):
             holder[path[-1]] = odd
     outcome({"x.yaml": written(catalogue)})
