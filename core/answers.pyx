@@ -90,7 +90,7 @@ cdef class Answers:
         answer.refusal_begin = self.refusal_count
         answer.assigned_begin = self.assigned_count
         answer.filled_begin = self.filled_count
-        self.answer_count += 1
+        self.answer_count = self.answer_count + 1
         return answer
 
     cdef int refuse(self, Answer* answer, uint32_t offer, Step step, Cause cause) except -1 nogil:
@@ -101,12 +101,12 @@ cdef class Answers:
                 with gil:
                     raise MemoryError
             self.refusals = <Refusal*>grown
-            self._refusal_capacity *= 2
+            self._refusal_capacity = self._refusal_capacity * 2
         self.refusals[self.refusal_count].offer = offer
         self.refusals[self.refusal_count].step = step
         self.refusals[self.refusal_count].cause = cause
-        self.refusal_count += 1
-        answer.refusal_count += 1
+        self.refusal_count = self.refusal_count + 1
+        answer.refusal_count = answer.refusal_count + 1
         return 0
 
     cdef int assign(self, Answer* answer, uint32_t experiment, uint32_t variant, bint sticky) except -1 nogil:
@@ -117,12 +117,12 @@ cdef class Answers:
                 with gil:
                     raise MemoryError
             self.assigned = <Assigned*>grown
-            self._assigned_capacity *= 2
+            self._assigned_capacity = self._assigned_capacity * 2
         self.assigned[self.assigned_count].experiment = experiment
         self.assigned[self.assigned_count].variant = variant
         self.assigned[self.assigned_count].sticky = sticky
-        self.assigned_count += 1
-        answer.assigned_count += 1
+        self.assigned_count = self.assigned_count + 1
+        answer.assigned_count = answer.assigned_count + 1
         return 0
 
     cdef int fill(self, Answer* answer, Filled filled) except -1 nogil:
@@ -133,10 +133,10 @@ cdef class Answers:
                 with gil:
                     raise MemoryError
             self.filled = <Filled*>grown
-            self._filled_capacity *= 2
+            self._filled_capacity = self._filled_capacity * 2
         self.filled[self.filled_count] = filled
-        self.filled_count += 1
-        answer.filled_count += 1
+        self.filled_count = self.filled_count + 1
+        answer.filled_count = answer.filled_count + 1
         return 0
 
     cdef size_t packed_size(self) noexcept nogil:

@@ -272,7 +272,7 @@ cdef class Arbitration:
         self._fills[self._fill_count].slot = slot
         self._fills[self._fill_count].block = chosen
         self._fills[self._fill_count].drawn = fill.sampled and count > 1
-        self._fill_count += 1
+        self._fill_count = self._fill_count + 1
         return chosen
 
     cdef bint _gives_value(self, uint32_t block) except -1 nogil:
@@ -306,7 +306,7 @@ cdef class Arbitration:
         if group >= 0:
             self._group_taken[group] = 1
         self._chosen[self._chosen_count] = offer
-        self._chosen_count += 1
+        self._chosen_count = self._chosen_count + 1
 
     cdef void clear(self) noexcept nogil:
         cdef uint32_t i

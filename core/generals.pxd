@@ -34,7 +34,7 @@ cdef class Generals:
     cdef uint32_t* _need_counts
     cdef object _run               # core.cel.general.run.Run, used again and again
     cdef Values _values
-    cdef _take(self, list codes, list needs, Py_ssize_t attribute_count)
+    cdef _take(self, list codes, list wanted, Py_ssize_t attribute_count)
     cdef uint8_t* states           # by condition: what is known of it
 
     # Forget what was known: the values are of another profile, context or moment.

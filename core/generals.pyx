@@ -118,14 +118,14 @@ cdef class Generals:
         codes = [load(general) for general in generals]
         self._take(codes, [needed(general) for general in generals], attribute_count)
 
-    cdef _take(self, list codes, list needs, Py_ssize_t attribute_count):
+    cdef _take(self, list codes, list wanted, Py_ssize_t attribute_count):
         self._pool = Pool()
-        self._codes, self._needed = codes, needs
+        self._codes, self._needed = codes, wanted
         self.count = <uint32_t>len(codes)
         self.states = <uint8_t*>self._pool.take(self.count, 1)
         self._needs = <uint32_t**>self._pool.take(self.count, sizeof(uint32_t*))
         self._need_counts = <uint32_t*>self._pool.take(self.count, sizeof(uint32_t))
-        for i, attributes in enumerate(needs):
+        for i, attributes in enumerate(wanted):
             self._needs[<size_t>i] = <uint32_t*>self._pool.take(len(attributes), sizeof(uint32_t))
             self._need_counts[<size_t>i] = <uint32_t>len(attributes)
             for k, attribute in enumerate(attributes):

@@ -59,7 +59,7 @@ cdef class Output:
         if self._size + length > self._capacity:
             self._grow(self._size + length)
         memcpy(self._text + self._size, text, length)
-        self._size += length
+        self._size = self._size + length
         return 0
 
     cdef int piece(self, Piece piece) except -1 nogil:

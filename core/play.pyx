@@ -185,7 +185,7 @@ cdef class Play:
         cdef double floor = bandit.floor / <double>MILLIONTHS if arms else 0.0
         answer.action_probability = (1.0 - floor) * self._wins[offer] / bandit.samples
         if bandit.arm_of[offer] >= 0:
-            answer.action_probability += floor / arms
+            answer.action_probability = answer.action_probability + floor / arms
         answer.bandit = number + 1
         answer.ai |= ai
         return 0

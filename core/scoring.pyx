@@ -343,7 +343,7 @@ cdef class Models:
                 gathered.model = model
             gathered.words[gathered.count] = read.words[0]
             gathered.wanted[gathered.count] = &out[i]
-            gathered.count += 1
+            gathered.count = gathered.count + 1
         self._join(&gathered, values)
         _finish_four(four, self._x, wanted, plain)
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -12,6 +13,10 @@ ROOT = Path(__file__).resolve().parent.parent
 # the packages (`make debug` puts it on PYTHONPATH) stays in front of the one in the checkout.
 if str(ROOT) not in sys.path:
     sys.path.append(str(ROOT))
+
+# An example takes its time: a build under the sanitizers, or a machine with other work, misses any deadline.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
 
 # Reasons that an unattended run (CI is set) accepts; any other skip there fails the session.
 ACCEPTED_SKIPS = ("shared data absent: ",)

@@ -36,6 +36,7 @@ from core.cel.typed import (
 )
 
 MACROS: Final = frozenset({*ONE_VARIABLE, *TWO_VARIABLES, "bind"})
+UNDECLARED: Final = ("a declared attribute", "a declared segment")
 STRING_TESTS: Final = frozenset({"contains", "startsWith", "endsWith"})
 SUPPORTED: Final = "has, size, duration, timestamp, contains, startsWith or endsWith"
 REFUSED: Final[dict[type, str]] = {
@@ -134,6 +135,8 @@ class _Checker:
     def general(self, node: ast.Node, before: int) -> Typed | None:
         """The part as the general evaluator runs it, in place of the faults from `before` on; else its faults
         in their place."""
+        if all(fault.expected in UNDECLARED for fault in self.faults[before:]):
+            return None  # names are the same to both
         why = self.faults[before].got
         general, kind, faults = check_general(node, self.environment, why)
         self.faults[before:] = faults
@@ -200,12 +203,12 @@ class _Checker:
     def attribute(self, node: ast.Node, name: str) -> tuple[int, int] | None:
         found = self.environment.attributes.get(name)
         if name not in self.environment.attributes:
-            self.refuse(node, "a declared attribute", f"`{name}`")
+            self.refuse(node, UNDECLARED[0], f"`{name}`")
         return found
 
     def segment(self, node: ast.Select) -> Typed | None:
         if node.name not in self.environment.segments:
-            return self.refuse(node, "a declared segment", f"`segment.{node.name}`")
+            return self.refuse(node, UNDECLARED[1], f"`segment.{node.name}`")
         typed = self.environment.segments[node.name]
         return None if typed is None else InSegment(BOOL, typed)
 
