@@ -148,7 +148,7 @@ def decisions(asked: Iterable[Vector]) -> Iterator[bytes]:
 
 
 def _doubles(values: Iterable[float]) -> bytes:
-    """The sign of a NaN is the machine's: an operation that makes one gives -NaN on x86-64, NaN on aarch64."""
+    """The sign of a NaN is the machine's: what makes one gives -NaN on x86-64, NaN on aarch64."""
     return array("d", (math.nan if math.isnan(value) else value for value in values)).tobytes()
 
 
