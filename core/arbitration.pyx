@@ -175,7 +175,7 @@ cdef class Arbitration:
             self.answer.cause = cause
             self._take(candidate)
             for i in range(self._fill_count):
-                self.answer.ai |= self._fills[i].drawn
+                self.answer.ai = self.answer.ai or self._fills[i].drawn
                 self.answers.fill(self.answer, self._fills[i])
             return True
         self.out._size = mark

@@ -3,7 +3,7 @@
 A hub has no overlay: what stands there in a vector, ingestion has folded into the record, and all 22 of
 those decisions stay what they are. Left out are the fallbacks that a node gives instead of deciding, which
 nobody can ask for, the placement of the hub that the vectors ask of an edge, and the blocks that two people
-have approved: a hub takes each one's approvals from herself alone (`tests/hub/decisioning/test_publishing.py`).
+have approved: a hub takes each one's approvals from herself alone.
 """
 
 from collections.abc import Iterator
