@@ -57,7 +57,7 @@ def approval(block: dict[str, object], by: str = "ada") -> str:
 def compiled(*approved: str, approvals: int = 1, text: str = TEXT) -> tuple[b.BundleDocument, list[Note]]:
     notes: list[Note] = []
     text = text.replace("APPROVALS", str(approvals)).replace("APPROVED", ", ".join(approved))
-    content, _ = compile_catalogue(read_catalogue({"a.yaml": text}), [], notes)
+    content, _ = compile_catalogue(read_catalogue({"a.yaml": text}), [], notes=notes)
     return b.decode_bundle(content), notes
 
 

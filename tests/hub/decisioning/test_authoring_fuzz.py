@@ -129,8 +129,8 @@ def test_a_malformed_field_is_the_only_fault_that_comes_of_it(broken: list[tuple
         holder: Any = catalogue
         for step in path[:-1]:
             holder = holder[step]
-        whole = isinstance(holder[path[-1]], dict | list)
-        holder[path[-1]] = "not\nthis" if whole else {"odd": [[1]]}
+        # Nothing takes either: a text where a mapping stands, or a mapping where anything else does.
+        holder[path[-1]] = "not\nthis" if isinstance(holder[path[-1]], dict) else {"odd": [[1]]}
     with pytest.raises(CatalogueError) as caught:
         compile_files({"x.yaml": written(catalogue)}, [], CATALOGUE_CHECKS)
     roots = tuple(render_path(path) for path in broken)
