@@ -98,7 +98,7 @@ cdef class Engine:
         cdef object folded = record
         self._enter()
         try:
-            self._questions.require(request, now_ms, "$")
+            self._questions.require(request, now_ms, -1)
             if len(overlay):
                 folded = fold_overlay(
                     record,
@@ -119,10 +119,10 @@ cdef class Engine:
         cdef Question question
         self._enter()
         try:
-            self._questions.require(request, now_ms, "$")
+            self._questions.require(request, now_ms, -1)
             # Nothing is assigned, so the unit key need not even be one: what could not be decided answers.
             nobody = msgspec.structs.replace(request, unit_key=NO_UNIT_KEY)
-            self._questions.take(&question, self._questions.asked, NULL, nobody, now_ms, at_edge, "$")
+            self._questions.take(&question, self._questions.asked, NULL, nobody, now_ms, at_edge, -1)
             question.is_fallback = True
             question.cause.reason = reasons.INDEX[reason]
             return self._answer(&question, request)
@@ -283,13 +283,13 @@ cdef class Engine:
         cdef Question question
         cdef Py_buffer buffer
         if record is None:
-            self._questions.take(&question, self._questions.asked, NULL, request, now_ms, at_edge, "$")
+            self._questions.take(&question, self._questions.asked, NULL, request, now_ms, at_edge, -1)
             return self._answer(&question, request)
         PyObject_GetBuffer(record, &buffer, PyBUF_SIMPLE)
         try:
             require_record(<const octet_t*>buffer.buf, <size_t>buffer.len)
             self._questions.take(
-                &question, self._questions.asked, <const octet_t*>buffer.buf, request, now_ms, at_edge, "$"
+                &question, self._questions.asked, <const octet_t*>buffer.buf, request, now_ms, at_edge, -1
             )
             return self._answer(&question, request)
         finally:

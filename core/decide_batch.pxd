@@ -10,7 +10,8 @@ from core.questions cimport Questions
 
 # What is left of an answer until its Decision is made: the body, then what Answers packs.
 ctypedef struct Result:
-    char* block              # owned; NULL: not answered
+    size_t line              # of the thread that made it
+    size_t at                # where it begins among the answers of that line
     size_t body_size
     size_t packed_size
     uint32_t answer_count
@@ -33,6 +34,7 @@ cdef class DecideBatch:
     cdef object _revision
     cdef str _content_hash
     cdef list _lines         # an Answering for each thread
+    cdef list _kept          # and an Output with the answers that it has made
     cdef Work _work
     cdef object _raised      # what ended a thread's work
 

@@ -8,11 +8,13 @@ reads.
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
 
 from core._types cimport octet_t
 from core.answering cimport Answering, Asked, Question
 from core.answers cimport Decision, Names
+from core.output cimport Output
 from core.questions cimport Questions
 from core.record cimport require_record
 
@@ -26,6 +28,10 @@ cdef extern from "threads.h":
     size_t ov_take_next(size_t* counter) noexcept nogil
 
 
+cdef enum:
+    KEPT_BYTES_MAX = 16777216  # memory that a thread's answers keep from one batch to the next
+
+
 @cython.final
 cdef class DecideBatch:
     """Batches over one checked bundle."""
@@ -35,6 +41,7 @@ cdef class DecideBatch:
         self._revision = revision
         self._content_hash = content_hash
         self._lines = []
+        self._kept = []
 
     def __reduce__(self):
         raise TypeError("a DecideBatch holds addresses and cannot be pickled")
@@ -61,7 +68,7 @@ cdef class DecideBatch:
         if count == 0:
             return []
         for i, request in enumerate(requests):
-            questions.require(request, now_ms, f"$.requests[{i}]")
+            questions.require(request, now_ms, <Py_ssize_t>i)
         buffers = <Py_buffer*>calloc(count + 1, sizeof(Py_buffer))
         asking = <Question*>calloc(count + 1, sizeof(Question))
         asked = <Asked*>calloc(sum([len(one.placements) for one in requests]) + 1, sizeof(Asked))
@@ -78,9 +85,8 @@ cdef class DecideBatch:
             if buffers != NULL:
                 for i in range(count):
                     PyBuffer_Release(&buffers[i])
-            if self._work.results != NULL:
-                for i in range(count):
-                    free(self._work.results[i].block)
+            for kept in self._kept:
+                (<Output>kept).clear_large(KEPT_BYTES_MAX)
             free(buffers)
             free(asking)
             free(asked)
@@ -92,9 +98,9 @@ cdef class DecideBatch:
     ) except -1:
         cdef size_t i
         for i in range(self._work.count):
-            path = f"$.requests[{i}]"
             if requests[i].trace:
-                raise RequestError(path=f"{path}.trace", expected="no trace in a batch", got="one")
+                path = f"$.requests[{i}].trace"
+                raise RequestError(path=path, expected="no trace in a batch", got="one")
             if records[i] is not None:
                 PyObject_GetBuffer(records[i], &buffers[i], PyBUF_SIMPLE)
                 try:
@@ -103,7 +109,7 @@ cdef class DecideBatch:
                     where = f"$.records[{i}]" + error.path.removeprefix("$")
                     raise RecordError(path=where, expected=error.expected, got=error.got) from error
             questions.take(
-                &into[i], asked, <const octet_t*>buffers[i].buf, requests[i], now_ms, at_edge, path
+                &into[i], asked, <const octet_t*>buffers[i].buf, requests[i], now_ms, at_edge, <Py_ssize_t>i
             )
             into[i].situation.in_batch = True
             asked += into[i].asked_count
@@ -112,6 +118,7 @@ cdef class DecideBatch:
     cdef int _run(self, size_t threads) except -1:
         while <size_t>len(self._lines) < threads:
             self._lines.append(Answering(self._document, self._revision, self._content_hash))
+            self._kept.append(Output())
         self._raised = None
         with nogil:
             ov_on_threads(_on_thread, <void*>self, threads)
@@ -125,16 +132,16 @@ cdef class DecideBatch:
         cdef const Result* result
         cdef const Question* question
         cdef Decision decision
+        cdef const char* block
         cdef list made = []
         for i in range(self._work.count):
             result = &self._work.results[i]
             question = &self._work.questions[i]
+            block = (<Output>self._kept[result.line])._text + result.at
             decision = Decision.__new__(Decision)
-            decision.body = PyBytes_FromStringAndSize(result.block, <Py_ssize_t>result.body_size)
+            decision.body = PyBytes_FromStringAndSize(block, <Py_ssize_t>result.body_size)
             decision.fill(
-                PyBytes_FromStringAndSize(
-                    result.block + result.body_size, <Py_ssize_t>result.packed_size
-                ),
+                PyBytes_FromStringAndSize(block + result.body_size, <Py_ssize_t>result.packed_size),
                 result.answer_count, result.refusal_count, result.assigned_count,
             )
             decision.belong(engine, names, requests[i])
@@ -152,6 +159,7 @@ cdef void _on_thread(void* argument, size_t number) noexcept with gil:
     """
     cdef DecideBatch batch = <DecideBatch>argument
     cdef Answering line = batch._lines[number]
+    cdef Output kept = batch._kept[number]
     cdef const Question* question = NULL
     cdef Result* result = NULL
     cdef bint done = False
@@ -161,8 +169,8 @@ cdef void _on_thread(void* argument, size_t number) noexcept with gil:
                 with nogil:
                     if question != NULL:  # after a fault inside a placement
                         line.go_on(question)
-                        _keep(line, question, result)
-                    done = _answer_others(line, &batch._work, &question, &result)
+                        _keep(line, kept, number, question, result)
+                    done = _answer_others(line, kept, number, &batch._work, &question, &result)
             except Exception:
                 if question == NULL or not line.is_inside():
                     raise
@@ -174,7 +182,12 @@ cdef void _on_thread(void* argument, size_t number) noexcept with gil:
 
 
 cdef bint _answer_others(
-    Answering line, Work* work, const Question** question, Result** result
+    Answering line,
+    Output kept,
+    size_t number,
+    Work* work,
+    const Question** question,
+    Result** result,
 ) except -1 nogil:
     """Answer what no thread has taken yet; True when all are."""
     cdef size_t at = ov_take_next(&work.next)
@@ -183,27 +196,28 @@ cdef bint _answer_others(
         result[0] = &work.results[at]
         line.begin(question[0])
         line.go_on(question[0])
-        _keep(line, question[0], result[0])
+        _keep(line, kept, number, question[0], result[0])
         at = ov_take_next(&work.next)
     question[0] = NULL
     return True
 
 
-cdef int _keep(Answering line, const Question* question, Result* result) except -1 nogil:
-    """Copy an answer out of the line's memory, which is then free for the next."""
-    cdef size_t packed = line.kernel.answers.packed_size()
+cdef int _keep(
+    Answering line, Output kept, size_t number, const Question* question, Result* result
+) except -1 nogil:
+    """Put an answer behind those that the thread has made; the line is then free for the next."""
+    cdef char* block
     line.kernel.out.raw(b"}}", 2)
+    result.line = number
+    result.at = kept._size
     result.body_size = line.kernel.out._size
-    result.packed_size = packed
+    result.packed_size = line.kernel.answers.packed_size()
     result.answer_count = line.kernel.answers.answer_count
     result.refusal_count = line.kernel.answers.refusal_count
     result.assigned_count = line.kernel.answers.assigned_count
     result.stale = line.is_stale(&question.situation)
-    result.block = <char*>malloc(result.body_size + packed)
-    if result.block == NULL:
-        with gil:
-            raise MemoryError
-    line.kernel.out.copy_to(result.block)
-    line.kernel.answers.copy_to(result.block + result.body_size)
+    block = kept.room(result.body_size + result.packed_size)
+    memcpy(block, line.kernel.out._text, result.body_size)
+    line.kernel.answers.copy_to(block + result.body_size)
     line.clear()
     return 0

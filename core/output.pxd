@@ -17,7 +17,8 @@ cdef class Output:
 
     cdef void clear(self) noexcept nogil
     cdef bytes take(self)
-    cdef void copy_to(self, char* target) noexcept nogil
+    cdef char* room(self, size_t length) except NULL nogil
+    cdef void clear_large(self, size_t kept) noexcept
     cdef int raw(self, const char* text, size_t length) except -1 nogil
     cdef int piece(self, Piece piece) except -1 nogil
     cdef int literal(self, const char* text) except -1 nogil

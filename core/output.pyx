@@ -51,9 +51,20 @@ cdef class Output:
         """What was written, as bytes."""
         return PyBytes_FromStringAndSize(self._text, <Py_ssize_t>self._size)
 
-    cdef void copy_to(self, char* target) noexcept nogil:
-        """What was written, to where there is room for it."""
-        memcpy(target, self._text, self._size)
+    cdef char* room(self, size_t length) except NULL nogil:
+        """So many bytes more, for the caller to write; good until the next call."""
+        if self._size + length > self._capacity:
+            self._grow(self._size + length)
+        self._size = self._size + length
+        return self._text + self._size - length
+
+    cdef void clear_large(self, size_t kept) noexcept:
+        """Clear, and give memory back that is more than `kept` bytes."""
+        self._size = 0
+        if self._capacity > kept:
+            free(self._text)
+            self._text = NULL
+            self._capacity = 0
 
     cdef int raw(self, const char* text, size_t length) except -1 nogil:
         if self._size + length > self._capacity:

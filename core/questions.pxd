@@ -15,8 +15,8 @@ cdef class Questions:
     cdef Candidates _candidates
     cdef Asked* asked            # scratch: PLACEMENTS_MAX, for one question at a time
 
-    # Refuse what no decision can be made of; `path`: of the request.
-    cdef int require(self, request, now_ms, str path) except -1
+    # Refuse what no decision can be made of; `number`: of the request in a batch, -1: it is alone.
+    cdef int require(self, request, now_ms, Py_ssize_t number) except -1
     # A request that was not refused. It points into record and request, and to `asked`, which has room for
     # its placements.
     cdef int take(
@@ -27,7 +27,9 @@ cdef class Questions:
         request,
         now_ms,
         bint at_edge,
-        str path,
+        Py_ssize_t number,
     ) except -1
 
-    cdef int _ask(self, Asked* asked, tuple names, int number, bint at_edge, str path) except -1
+    cdef int _ask(
+        self, Asked* asked, tuple names, int place, bint at_edge, Py_ssize_t number
+    ) except -1

@@ -34,19 +34,18 @@ cdef class Questions:
     def __reduce__(self):
         raise TypeError("Questions hold addresses and cannot be pickled")
 
-    cdef int require(self, request, now_ms, str path) except -1:
+    cdef int require(self, request, now_ms, Py_ssize_t number) except -1:
         count = len(request.placements)
         if count > PLACEMENTS_MAX:
-            raise RequestError(
-                path=f"{path}.placements", expected=f"at most {PLACEMENTS_MAX}", got=str(count)
-            )
+            path = f"{_path(number)}.placements"
+            raise RequestError(path=path, expected=f"at most {PLACEMENTS_MAX}", got=str(count))
         size = len(request.unit_key)
         if size != UNIT_KEY_SIZE:
-            raise RequestError(
-                path=f"{path}.unit_key", expected=f"{UNIT_KEY_SIZE} bytes", got=str(size)
-            )
+            path = f"{_path(number)}.unit_key"
+            raise RequestError(path=path, expected=f"{UNIT_KEY_SIZE} bytes", got=str(size))
         if not <int64_t>YEAR_1_MS <= now_ms < <int64_t>YEAR_10000_MS:
-            raise RequestError(path=f"{path}.now", expected="a time of the years 1 to 9999", got=str(now_ms))
+            path = f"{_path(number)}.now"
+            raise RequestError(path=path, expected="a time of the years 1 to 9999", got=str(now_ms))
         return 0
 
     cdef int take(
@@ -57,7 +56,7 @@ cdef class Questions:
         request,
         now_ms,
         bint at_edge,
-        str path,
+        Py_ssize_t number,
     ) except -1:
         cdef RecordHeader header
         cdef int i
@@ -80,16 +79,18 @@ cdef class Questions:
             question.situation.sequence = header.sequence
             # Both lie within the years that times are checked to, so the difference cannot overflow.
             question.situation.age_ms = max(0, question.situation.now_ms - header.packed_at_ms)
-        question.decision_id = _piece(request.decision_id, path, "decision_id")
+        question.decision_id = _piece(request.decision_id, number, -1)
         question.traced = request.trace
         question.asked = asked
         question.asked_count = <uint32_t>len(names)
         for i in range(<int>len(names)):
-            self._ask(&asked[i], names, i, at_edge, path)
+            self._ask(&asked[i], names, i, at_edge, number)
         return 0
 
-    cdef int _ask(self, Asked* asked, tuple names, int number, bint at_edge, str path) except -1:
-        cdef PyObject* found = PyDict_GetItemWithError(self._placements, names[number])
+    cdef int _ask(
+        self, Asked* asked, tuple names, int place, bint at_edge, Py_ssize_t number
+    ) except -1:
+        cdef PyObject* found = PyDict_GetItemWithError(self._placements, names[place])
         memset(asked, 0, sizeof(Asked))
         asked.placement = -1
         if found != NULL:
@@ -97,18 +98,25 @@ cdef class Questions:
             if not (at_edge and self._candidates.placements[asked.placement].at_hub):
                 return 0
             asked.placement = -1
-        asked.repeated = names[number] in names[:number]
-        asked.name = _piece(names[number], path, f"placements[{number}]")
+        asked.repeated = names[place] in names[:place]
+        asked.name = _piece(names[place], number, place)
         return 0
 
 
-cdef Piece _piece(str text, str path, str where) except *:
-    """A text that lives as long as its string."""
+cdef str _path(Py_ssize_t number):
+    """Where a request stands: alone, or in a batch."""
+    return "$" if number < 0 else f"$.requests[{number}]"
+
+
+cdef Piece _piece(str text, Py_ssize_t number, int place) except *:
+    """A text that lives as long as its string: the decision's id, or the placement at a place."""
     cdef Piece piece
     cdef Py_ssize_t length = 0
     try:
         piece.text = PyUnicode_AsUTF8AndSize(text, &length)
     except UnicodeEncodeError as error:
-        raise RequestError(path=f"{path}.{where}", expected="text", got="a lone surrogate") from error
+        where = "decision_id" if place < 0 else f"placements[{place}]"
+        path = f"{_path(number)}.{where}"
+        raise RequestError(path=path, expected="text", got="a lone surrogate") from error
     piece.length = <uint32_t>length
     return piece
