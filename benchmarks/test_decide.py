@@ -224,5 +224,5 @@ def test_a_batch_of_decisions_takes_both_cores(
     }
     notes |= {"requests": BATCH, "cores": os.cpu_count()}
     name = "the same decisions one by one"
-    values = two_threads, one_by_one, name, 0.6, 1.1
+    values = two_threads, one_by_one, name, 0.6, 1.3
     hold(results.add(Figure("core.decide_batch", "us", "lower", *values, notes)))
